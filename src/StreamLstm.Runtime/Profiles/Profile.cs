@@ -1,0 +1,72 @@
+namespace StreamLstm.Runtime.Profiles;
+
+/// <summary>How the samples inside one interval become one value.</summary>
+public enum Aggregation
+{
+    Mean,
+    Sum,
+    Last,
+    Min,
+    Max,
+}
+
+/// <summary>
+/// How a class of streams is read and modelled. Immutable; built by validated configuration.
+/// </summary>
+public sealed record Profile
+{
+    public required string Name { get; init; }
+
+    /// <summary>Glob over stream keys: <c>*</c> any run of characters, <c>?</c> one. The longest literal prefix wins, then the name.</summary>
+    public string Select { get; init; } = "*";
+
+    /// <summary>Grid step; frames are anchored to the Unix epoch in UTC.</summary>
+    public TimeSpan Interval { get; init; } = TimeSpan.FromMinutes(15);
+
+    /// <summary>Channel names; a sample carries one value for each.</summary>
+    public IReadOnlyList<string> Channels { get; init; } = ["value"];
+
+    public Aggregation Aggregation { get; init; } = Aggregation.Mean;
+
+    /// <summary>Cumulative registers are differenced before aggregation; a fall is a reset.</summary>
+    public bool Counter { get; init; }
+
+    /// <summary>Physical limits of a value; outside it the sample is a dead letter.</summary>
+    public double? ValidMin { get; init; }
+
+    public double? ValidMax { get; init; }
+
+    /// <summary>Zone of the calendar features.</summary>
+    public TimeZoneInfo Zone { get; init; } = TimeZoneInfo.Utc;
+
+    /// <summary>How far behind the newest event time of its stream a sample may come.</summary>
+    public TimeSpan AllowedLateness { get; init; } = TimeSpan.Zero;
+
+    /// <summary>How long after an interval's end, in arrival time, a silent stream's frame is closed without it.</summary>
+    public TimeSpan MaxWait { get; init; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>Longest gap, in frames, that the model fills with its own forecast; a longer one makes the stream stale.</summary>
+    public int MaxGapFrames { get; init; } = 4;
+
+    /// <summary>K: last step of the forecast.</summary>
+    public int HorizonSteps { get; init; } = 96;
+
+    /// <summary>Ascending, containing 0.5.</summary>
+    public IReadOnlyList<double> Quantiles { get; init; } = [0.05, 0.5, 0.95];
+
+    /// <summary>H: units of the recurrent expert.</summary>
+    public int HiddenSize { get; init; } = 32;
+
+    /// <summary>Expected false alarms per stream and week.</summary>
+    public double Sensitivity { get; init; } = 0.25;
+
+    /// <summary>Issue a forecast with every n-th frame's result; 0 = never.</summary>
+    public int ForecastEvery { get; init; } = 1;
+
+    /// <summary>Whether the shared weights keep learning.</summary>
+    public bool Learning { get; init; } = true;
+
+    /// <summary>Frames per day, or 0 if a day isn't a whole number of at least two frames (then the profile has no daily season).</summary>
+    public int DayFrames => Interval <= TimeSpan.FromHours(12) && TimeSpan.TicksPerDay % Interval.Ticks == 0 && Interval >= TimeSpan.FromMinutes(1)
+        ? (int)(TimeSpan.TicksPerDay / Interval.Ticks) : 0;
+}
