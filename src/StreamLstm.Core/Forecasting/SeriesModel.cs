@@ -612,12 +612,12 @@ public sealed class SeriesModel
     private void KnotWeights(ReadOnlySpan<float> record, bool hasRecurrent, int frames)
     {
         var p = _plan;
+        Span<bool> usable = stackalloc bool[ForecastPlan.Experts];
         for (var j = 0; j < p.Knots.Length; j++)
         {
             var h = p.Knots[j];
             var losses = record.Slice(p.Loss + (j * ForecastPlan.Experts), ForecastPlan.Experts);
             var weights = _knotWeights.AsSpan(j * ForecastPlan.Experts, ForecastPlan.Experts);
-            Span<bool> usable = stackalloc bool[ForecastPlan.Experts];
             usable[(int)Expert.Seasonal] = true;
             usable[(int)Expert.Last] = true;
             usable[(int)Expert.Day] = p.DayFrames > 0 && frames >= SeasonLag(p.DayFrames, h);

@@ -86,7 +86,7 @@ internal sealed class StreamAligner(Profile profile)
     {
         get
         {
-            if (_newest == None || IsStale)
+            if (_newest == None || (IsStale && _open.Count == 0))
                 return long.MaxValue;
             var next = _lastClosed == None ? _open[0].Frame : _lastClosed + 1;
             return _newestArrival + ((next + 1) * _interval) - _newest + (long)profile.MaxWait.TotalMicroseconds;
@@ -223,6 +223,7 @@ internal sealed class StreamAligner(Profile profile)
             var bucket = _open[0];
             _open.RemoveAt(0);
             _gap = 0;
+            IsStale = false;
             _lastClosed = next;
             Aggregate(bucket, _frameValues);
             receiver.OnFrame(next, FrameKind.Observed, 1, _frameValues);

@@ -63,6 +63,13 @@ internal sealed class EpisodeTracker
         return EpisodeChange.Opened;
     }
 
+    /// <summary>A stale episode lasts until samples return.</summary>
+    public void ExtendStale(long lastMissing)
+    {
+        if (IsOpen && Kind == AnomalyKind.Stale)
+            LastFrame = lastMissing;
+    }
+
     /// <summary>Severity of a score; 1 is the alarm threshold.</summary>
     public static string Severity(float score) => score switch
     {
