@@ -45,7 +45,8 @@ public class BpttTrainerTests
         TrainRandomly(trainer, first: 0, steps: 5);
 
         // Recorded once. A change that moves it moves every model and replay: it must be meant.
-        Assert.Equal(0x48674BC7u, Checksum.Crc32C(trainer.ExportState()));
+        // (Without the state's own checksum: a CRC over data and its CRC is the same for all data.)
+        Assert.Equal(0x5EC95291u, Checksum.Crc32C(trainer.ExportState().AsSpan()[..^sizeof(uint)]));
     }
 
     [Fact]
