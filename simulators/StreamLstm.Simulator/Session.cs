@@ -42,7 +42,7 @@ internal sealed class Session
         bool interrupted = false;
         try
         {
-            await using ISampleTarget target = await delivery.Target.OpenAsync(delivery.Csv, clock, stopping);
+            await using ISampleTarget target = await delivery.Target.OpenAsync(delivery.Csv, delivery.Topic, clock, stopping);
             session = new Session(target, delivery, expected, clock);
             try
             {
@@ -132,7 +132,11 @@ internal sealed class Session
             return;
         }
 
-        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings
+        {
+            Out = new AnsiConsoleOutput(Console.Error),
+            ColorSystem = string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")) ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
+        });
         await console.Progress()
             .AutoClear(true)
             .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new SpinnerColumn())

@@ -13,6 +13,7 @@ internal abstract class Verb : Command
         Add(Rate);
         Add(Speed);
         Add(Format);
+        Add(Topic);
         Add(Json);
         SetAction((parsed, stopping) =>
         {
@@ -30,6 +31,8 @@ internal abstract class Verb : Command
         "--speed", "X", "Simulated seconds per real second; 0 = as fast as possible. Default: 0 into a file or standard output, otherwise 1.");
 
     protected Option<string?> Format { get; } = Named("--format", "ndjson|csv", "Form of file and standard output. Default: csv if the file is named .csv or .csv.gz, otherwise ndjson.");
+
+    protected Option<string?> Topic { get; } = Named("--topic", "TEMPLATE", "MQTT topic below the prefix; {stream} stands for the stream. Default meters/{stream}/reading.");
 
     protected Option<bool> Json { get; } = new("--json") { Description = "Print a summary as one JSON object on standard output at the end." };
 
@@ -89,6 +92,17 @@ internal abstract class Verb : Command
             options.Errors.Add("--format applies to file: and - only.");
         }
 
+        string? topic = options.Text(Topic);
+        if (topic is not null && (topic.Length == 0 || topic.AsSpan().ContainsAny('+', '#', '\0')))
+        {
+            options.Errors.Add($"--topic '{topic}' must be a topic without the wildcards + and #.");
+        }
+
+        if (topic is not null && target is { Kind: not TargetKind.Mqtt })
+        {
+            options.Errors.Add("--topic applies to mqtt:// only.");
+        }
+
         if (json && target is { Kind: TargetKind.StandardOutput })
         {
             options.Errors.Add("--json and --to - would both write to standard output.");
@@ -98,14 +112,14 @@ internal abstract class Verb : Command
             ? target is { Kind: TargetKind.File, Path: { } path } && (path.EndsWith(".csv", StringComparison.OrdinalIgnoreCase) || path.EndsWith(".csv.gz", StringComparison.OrdinalIgnoreCase))
             : format == "csv";
         double pace = speed ?? (rate is null && target is { IsStream: false } ? 1 : 0);
-        return new Delivery(target!, csv, pace, rate ?? 0, json);
+        return new Delivery(target!, csv, topic ?? "meters/{stream}/reading", pace, rate ?? 0, json);
     }
 }
 
 /// <summary>How samples leave.</summary>
 /// <param name="Speed">Simulated seconds per real second; 0 = not paced by time.</param>
 /// <param name="Rate">Messages per second; 0 = not paced by count.</param>
-internal sealed record Delivery(TargetAddress Target, bool Csv, double Speed, double Rate, bool Json)
+internal sealed record Delivery(TargetAddress Target, bool Csv, string Topic, double Speed, double Rate, bool Json)
 {
     public bool IsPaced => Speed > 0 || Rate > 0;
 }

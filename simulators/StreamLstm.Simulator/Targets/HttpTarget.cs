@@ -10,9 +10,6 @@ namespace StreamLstm.Simulator.Targets;
 internal sealed class HttpTarget : ISampleTarget
 {
     private const int BatchSamples = 1000;
-    private const int MaxAttempts = 8;
-    private static readonly TimeSpan FirstBackOff = TimeSpan.FromMilliseconds(250);
-    private static readonly TimeSpan LongestBackOff = TimeSpan.FromSeconds(10);
 
     private readonly HttpClient _client = new() { Timeout = TimeSpan.FromSeconds(30) };
     private readonly Uri _ingest;
@@ -45,23 +42,13 @@ internal sealed class HttpTarget : ISampleTarget
             return;
         }
 
-        TimeSpan backOff = FirstBackOff;
-        for (int attempt = 1; ; attempt++)
+        var backOff = new BackOff();
+        while (await PostAsync(stopping) is { Problem: { } problem } failed)
         {
-            (string? problem, TimeSpan? wait) = await PostAsync(stopping);
-            if (problem is null)
-            {
-                break;
-            }
-
-            if (attempt == MaxAttempts)
-            {
-                throw new DeliveryException($"{_ingest}: {problem}; given up after {MaxAttempts.ToString(CultureInfo.InvariantCulture)} attempts.");
-            }
-
+            TimeSpan wait = backOff.Next(failed.Wait)
+                ?? throw new DeliveryException($"{_ingest}: {problem}; given up after {BackOff.MaxAttempts} attempts.");
             await Console.Error.WriteLineAsync($"{_ingest}: {problem}; trying again.");
-            await Task.Delay(wait is { } asked && asked < LongestBackOff ? asked : backOff, _clock, stopping);
-            backOff = backOff * 2 < LongestBackOff ? backOff * 2 : LongestBackOff;
+            await Task.Delay(wait, _clock, stopping);
         }
 
         _batch.ResetWrittenCount();

@@ -64,12 +64,13 @@ internal sealed record TargetAddress(TargetKind Kind, string? Path, Uri? Uri)
         return true;
     }
 
-    public async Task<ISampleTarget> OpenAsync(bool csv, TimeProvider clock, CancellationToken stopping) => Kind switch
+    /// <param name="topic">MQTT topic below the address's prefix, with <c>{stream}</c> for the stream.</param>
+    public async Task<ISampleTarget> OpenAsync(bool csv, string topic, TimeProvider clock, CancellationToken stopping) => Kind switch
     {
         TargetKind.StandardOutput => new StreamTarget(Console.OpenStandardOutput(), csv),
         TargetKind.File => StreamTarget.Create(Path!, csv),
         TargetKind.Http => new HttpTarget(Uri!, clock),
-        _ => throw new DeliveryException("MQTT is not supported."),
+        _ => await MqttTarget.ConnectAsync(Uri!, topic, clock, stopping),
     };
 
     /// <summary>Never the password.</summary>
