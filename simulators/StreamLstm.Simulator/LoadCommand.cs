@@ -96,6 +96,12 @@ internal sealed class LoadCommand : Verb
         }
         else if (options.Time(_start) is { } start)
         {
+            if (start.Year is < 1900 or > 9900)
+            {
+                options.Errors.Add("--start must lie between the years 1900 and 9900.");
+                start = simulation.Start;
+            }
+
             simulation = simulation with { Start = start };
         }
 
