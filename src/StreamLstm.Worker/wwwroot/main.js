@@ -16,6 +16,7 @@ let span = null;        // chosen episode, [from, to] in unix s
 let cursorTime = null;
 let stopFollowing = null;
 let wanted = null;      // id being selected
+let arriving = null;    // results that come while the history is on its way
 let drawTimer = 0;
 let lastDraw = 0;
 
@@ -50,26 +51,28 @@ async function select(id, chosenSpan = null) {
   list.select(id);
   history.replaceState(null, '', '#' + encodeURIComponent(id));
   stopFollowing?.();
-  // Events first, then the history: what arrives in between is in one or the other.
-  let early = [];
   stopFollowing = api.follow(id, {
-    result: r => { if (early) early.push(r); else if (id === wanted) { model?.add(r); scheduleDraw(); } },
-    episode: () => refreshEpisodes(),
+    result: r => {
+      arriving?.push(r);
+      if (model?.id === id) { model.add(r); scheduleDraw(); }
+    },
+    episode: () => refreshEpisodes().catch(() => link('lost')),
     status: showStatus,
-    open: () => { link('connected'); if (!early) reload(id); },
+    // Now, and after a cut, events flow again: the history fills what came before.
+    open: () => { link('connected'); reload(id); },
     lost: () => link('lost'),
   });
   await reload(id);
-  for (const r of early) model?.add(r);
-  early = null;
-  scheduleDraw();
 }
 
 async function reload(id) {
+  const since = arriving = [];
   try {
     const detail = await api.stream(id);
-    if (id !== wanted) return;
+    if (id !== wanted || arriving !== since) return; // a later reload is under way
     model = new StreamModel(detail);
+    for (const r of since) model.add(r);
+    arriving = null;
     $('stream-name').textContent = id;
     $('profile').textContent = `profile ${model.profile}`;
     $('profile').hidden = !model.profile;

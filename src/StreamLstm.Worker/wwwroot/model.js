@@ -26,7 +26,7 @@ export class StreamModel {
       this.points.splice(i, 0, p);
       if (this.points.length > limit) this.points.shift();
     }
-    if (result.forecast && i === this.points.length - 1 || result.forecast && p.t >= this.points.at(-1).t) this.forecast = result.forecast;
+    if (result.forecast && p.t >= this.last.t) this.forecast = result.forecast;
     this.profile = result.profile ?? this.profile;
   }
 
@@ -64,8 +64,8 @@ export class StreamModel {
         const t = start + k * f.step_s;
         if (t <= c.t[n - 1]) continue;
         if (c.fan === null) {
-          // The fan opens at the last observation, so that the eye can follow the line into it.
-          c.median[n - 1] = c.low[n - 1] = c.high[n - 1] = c.y[n - 1] ?? c.yhat[n - 1];
+          // The fan opens at the last observation, so that the eye can follow the line into it; but not at an outlier.
+          c.median[n - 1] = c.low[n - 1] = c.high[n - 1] = c.anomaly[n - 1] ? c.yhat[n - 1] : c.y[n - 1] ?? c.yhat[n - 1];
           c.fan = { start: t, end: t };
           c.now = c.t[n - 1];
         }

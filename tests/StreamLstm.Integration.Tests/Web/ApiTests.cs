@@ -222,6 +222,41 @@ public class ApiTests
     }
 
     [Fact]
+    public async Task A_token_guards_page_and_api_but_not_health_and_metrics()
+    {
+        await using var host = await WebHost.StartAsync(token: "s3cret");
+        foreach (var (path, bearer, expected) in new[]
+        {
+            ("/", null, HttpStatusCode.Unauthorized), ("/api/v1/streams", null, HttpStatusCode.Unauthorized), ("/api/v1/streams", "wrong", HttpStatusCode.Unauthorized),
+            ("/api/v1/streams", "s3cret", HttpStatusCode.OK), ("/healthz", null, HttpStatusCode.OK), ("/metrics", null, HttpStatusCode.OK),
+        })
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, path);
+            if (bearer is not null)
+                request.Headers.Authorization = new("Bearer", bearer);
+            using var response = await host.Client.SendAsync(request, TestContext.Current.CancellationToken);
+            Assert.Equal((path, expected), (path, response.StatusCode));
+        }
+
+        // As a browser does it: the redirect's cookie opens the rest.
+        await host.Client.GetStringAsync("/?token=s3cret", TestContext.Current.CancellationToken);
+        await host.GetJsonAsync("/api/v1/streams");
+    }
+
+    [Fact]
+    public async Task A_foreign_name_for_the_loopback_address_is_refused()
+    {
+        await using var host = await WebHost.StartAsync();
+        foreach (var (name, expected) in new[] { ("rebound.example", HttpStatusCode.Forbidden), ("localhost", HttpStatusCode.OK), ("127.0.0.1", HttpStatusCode.OK), ("[::1]", HttpStatusCode.OK) })
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, "/api/v1/streams");
+            request.Headers.Host = name;
+            using var response = await host.Client.SendAsync(request, TestContext.Current.CancellationToken);
+            Assert.Equal((name, expected), (name, response.StatusCode));
+        }
+    }
+
+    [Fact]
     public async Task The_management_port_serves_health_and_metrics_only()
     {
         using var probe = new System.Net.Sockets.TcpListener(IPAddress.Loopback, 0);

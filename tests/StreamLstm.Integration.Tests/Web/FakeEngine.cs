@@ -82,6 +82,17 @@ internal sealed class FakeEngine(RecentResults live) : IWorkerStatus
         return new OutputRecord(OutputKind.Result, stream, Time(frame), revision, Encoding.UTF8.GetBytes(json.ToString()));
     }
 
+    /// <summary>Two leads with values of their own and no top-level ones.</summary>
+    public static OutputRecord TwoLeads(string stream, int frame)
+    {
+        var channels = string.Join(',', new[] { ("I", 0), ("II", 5) }.Select(lead => string.Create(CultureInfo.InvariantCulture,
+            $$$"""{"{{{lead.Item1}}}":{"y":{{{Level(frame, lead.Item2) + 10:F2}}},"yhat":{{{Level(frame, lead.Item2):F2}}},"yhat_lower":{{{Level(frame, lead.Item2) - 90:F2}}},"yhat_upper":{{{Level(frame, lead.Item2) + 90:F2}}},"share":0.5}}""").Trim('{', '}') + "}"));
+        var fans = string.Join(',', new[] { 0, 5 }.Select(seed => "[" + string.Join(',', Enumerable.Range(1, 24).Select(h => string.Create(CultureInfo.InvariantCulture,
+            $"[{Level(frame + h, seed) - 50:F1},{Level(frame + h, seed):F1},{Level(frame + h, seed) + 50:F1}]"))) + "]"));
+        return new OutputRecord(OutputKind.Result, stream, Time(frame), 0, Encoding.UTF8.GetBytes(
+            $$$"""{"schema":1,"stream":"{{{stream}}}","profile":"ecg","time":"{{{Iso(Time(frame))}}}","revision":0,"y":null,"yhat":null,"yhat_lower":null,"yhat_upper":null,"anomaly_score":0.2,"anomaly":false,"channels":{{{{channels}}}},"forecast":{"start":"{{{Iso(Time(frame + 1))}}}","step_s":900,"quantiles":[0.05,0.5,0.95],"values":[{{{fans}}}]}}"""));
+    }
+
     public static OutputRecord Episode(string stream, string id, int from, int? to, string type = "spike", string severity = "critical") =>
         new(OutputKind.Episode, stream, Time(from), 0, Encoding.UTF8.GetBytes(
             $$"""{"schema":1,"stream":"{{stream}}","episode":"{{id}}","profile":"load","type":"{{type}}","state":"{{(to is null ? "open" : "closed")}}","start":"{{Iso(Time(from))}}","end":{{(to is { } end ? $"\"{Iso(Time(end))}\"" : "null")}},"peak_score":3.4,"severity":"{{severity}}","direction":"above"}"""));

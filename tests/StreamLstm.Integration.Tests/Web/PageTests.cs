@@ -80,7 +80,7 @@ public class PageTests
     }
 
     [Fact]
-    public async Task The_page_works_by_keyboard_and_search_and_survives_a_cut_connection()
+    public async Task The_page_starts_before_there_is_data_and_works_by_keyboard_and_search()
     {
         Assert.SkipUnless(File.Exists(Chromium), "Chromium is not installed.");
         await using var host = await WebHost.StartAsync();
@@ -106,6 +106,17 @@ public class PageTests
         await page.PressAsync("#chart", "ArrowLeft");
         await page.PressAsync("#chart", "ArrowLeft");
         await Expect(page, "() => document.querySelector('#reading-time').textContent === '11 Mar 00:15'");
+
+        // Several channels: one is shown, the others can be chosen.
+        for (var i = 0; i < 30; i++)
+            await host.Engine.PublishAsync(FakeEngine.TwoLeads("ecg", i));
+        await page.FillAsync("#search", "ecg");
+        await page.ClickAsync("#streams li[data-stream=ecg]");
+        await Expect(page, "() => document.querySelector('#stream-name').textContent === 'ecg' && document.querySelector('#channel').options.length === 2");
+        await Expect(page, $"() => Number(document.querySelector('#chart').dataset.fanStart) === {FakeEngine.Time(30) / 1_000_000}");
+        var one = await page.TextContentAsync("[data-read=y]");
+        await page.SelectOptionAsync("#channel", "II");
+        await Expect(page, $"() => !['', '{one}'].includes(document.querySelector('[data-read=y]').textContent)");
 
         // No wider than the screen.
         Assert.True(await page.EvaluateAsync<bool>("document.documentElement.scrollWidth <= innerWidth"));

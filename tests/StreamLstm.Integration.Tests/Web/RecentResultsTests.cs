@@ -114,13 +114,17 @@ public class RecentResultsTests
     {
         await using var host = await WebHost.StartAsync();
         for (var i = 0; i < 3; i++)
-        {
-            var json = $$$"""{"schema":1,"stream":"ecg","profile":"ecg","y":null,"yhat":null,"yhat_lower":null,"yhat_upper":null,"anomaly_score":0.2,"anomaly":false,"channels":{"I":{"y":{{{i}}},"yhat":1,"yhat_lower":0,"yhat_upper":2,"share":0.5},"II":{"y":{{{10 + i}}},"yhat":11,"yhat_lower":10,"yhat_upper":12,"share":0.5} } }""";
-            await host.Engine.PublishAsync(new OutputRecord(OutputKind.Result, "ecg", FakeEngine.Time(i), 0, System.Text.Encoding.UTF8.GetBytes(json)));
-        }
+            await host.Engine.PublishAsync(FakeEngine.TwoLeads("ecg", i));
 
         var history = (await host.GetJsonAsync("/api/v1/streams/ecg")).GetProperty("history").EnumerateArray().ToList();
-        Assert.Equal([10.0, 11, 12], history.Select(p => p.GetProperty("channels").GetProperty("II").GetProperty("y").GetDouble()));
+        Assert.Equal(3, history.Count);
+        foreach (var point in history)
+        {
+            var lead = point.GetProperty("channels").GetProperty("II");
+            Assert.Equal(10, lead.GetProperty("y").GetDouble() - lead.GetProperty("yhat").GetDouble(), 1e-6);
+            Assert.NotEqual(lead.GetProperty("y").GetDouble(), point.GetProperty("channels").GetProperty("I").GetProperty("y").GetDouble());
+        }
+
         Assert.Equal(JsonValueKind.Null, history[0].GetProperty("y").ValueKind);
     }
 

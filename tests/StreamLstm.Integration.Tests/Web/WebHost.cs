@@ -17,6 +17,7 @@ internal sealed class WebHost : IAsyncDisposable
     private readonly WebApplication _app;
     private readonly CancellationTokenSource _stop = new();
     private Task _source = Task.CompletedTask;
+    private PrometheusExposition? _exposition;
 
     private WebHost(WebApplication app, RecentResults live, HttpIngestSource ingest)
     {
@@ -41,7 +42,7 @@ internal sealed class WebHost : IAsyncDisposable
 
     public Uri Address => Client.BaseAddress!;
 
-    public static async Task<WebHost> StartAsync(RecentResultsOptions? options = null, HttpIngestOptions? ingestOptions = null, PrometheusOptions? metrics = null, bool runSource = true, int? managementPort = null)
+    public static async Task<WebHost> StartAsync(RecentResultsOptions? options = null, HttpIngestOptions? ingestOptions = null, PrometheusOptions? metrics = null, bool runSource = true, int? managementPort = null, string? token = null)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.SetMinimumLevel(LogLevel.Warning);
@@ -54,7 +55,7 @@ internal sealed class WebHost : IAsyncDisposable
         var app = builder.Build();
         var host = new WebHost(app, new RecentResults(options ?? new RecentResultsOptions(), TimeProvider.System), new HttpIngestSource(ingestOptions ?? new HttpIngestOptions()));
         host._exposition = new PrometheusExposition(metrics ?? new PrometheusOptions(), host.Live);
-        app.MapStreamLstm(new WorkerHttpParts { Live = host.Live, Status = host.Engine, Metrics = host._exposition, Ingest = host.Ingest, ManagementPort = managementPort });
+        app.MapStreamLstm(new WorkerHttpParts { Live = host.Live, Status = host.Engine, Metrics = host._exposition, Ingest = host.Ingest, ManagementPort = managementPort, Token = token });
         await app.StartAsync();
         var address = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First();
         host.Client = new HttpClient { BaseAddress = new Uri(address), Timeout = TimeSpan.FromSeconds(20) };
@@ -62,8 +63,6 @@ internal sealed class WebHost : IAsyncDisposable
             host.RunSource();
         return host;
     }
-
-    private PrometheusExposition? _exposition;
 
     public void RunSource() => _source = Ingest.RunAsync(Ingress, _stop.Token);
 

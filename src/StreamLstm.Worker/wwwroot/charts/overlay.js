@@ -1,7 +1,7 @@
 // What lies over a chart whichever way it is drawn: anomaly marks, the line between history and forecast, a chosen span, the cursor.
 
 export class Overlay {
-  /** @param place (t, v) → [x, y] in pixels of the plotting area; inverse: x → t */
+  /** onCursor: called with a time, or null when the pointer leaves; inverse: pixel of the plotting area → time. */
   constructor(root, { onCursor, inverse }) {
     this.root = root;
     this.el = document.createElement('div');

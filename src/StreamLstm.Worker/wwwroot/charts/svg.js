@@ -3,7 +3,7 @@ import { Overlay, range } from './overlay.js';
 import * as format from '../format.js';
 
 const ns = 'http://www.w3.org/2000/svg';
-const margin = { left: 58, right: 12, top: 8, bottom: 26 };
+const margin = { left: 58, right: 24, top: 8, bottom: 26 };
 
 export class SvgChart {
   constructor(el, { onCursor }) {

@@ -51,7 +51,7 @@ export class UPlotChart {
     }
     for (const line of s.lines) series.push({ stroke: css(line.color), width: 1, dash: [5, 4], points: { show: false } });
     for (const one of s.series) {
-      series.push({ stroke: css(one.color), width: one.width, dash: one.dash?.map(d => d * dpr / dpr), fill: one.fill && css(one.fill), points: { show: false } });
+      series.push({ stroke: css(one.color), width: one.width, dash: one.dash, fill: one.fill && css(one.fill), points: { show: false } });
     }
     const axis = { stroke: css('--soft'), grid: { stroke: css('--grid'), width: 1 }, ticks: { show: false }, font: '11px system-ui, sans-serif' };
     this.plot = new uPlot({
@@ -59,9 +59,9 @@ export class UPlotChart {
       tzDate: t => uPlot.tzDate(new Date(t * 1000), 'Etc/UTC'),
       cursor: { show: false },
       legend: { show: false },
-      padding: [8, 12, 0, 0],
+      padding: [8, 24, 0, 0],
       scales: {
-        x: { time: true, range: (u, lo, hi) => [lo, hi] },
+        x: { time: true, range: (u, lo, hi) => lo < hi ? [lo, hi] : [lo - 1, lo + 1] },
         y: { range: () => range(this.data().slice(1), this.spec.range) },
       },
       axes: [
