@@ -5,9 +5,6 @@ internal static class LivePage
 {
     private const string Root = "wwwroot/";
 
-    /// <summary>Whether uPlot is built in; without it the page draws its own SVG charts.</summary>
-    public static bool HasChartLibrary => EmbeddedFiles.Names.Contains(Root + "lib/uplot/uPlot.iife.min.js");
-
     public static void Map(WebApplication app)
     {
         foreach (var name in EmbeddedFiles.Names.Where(name => name.StartsWith(Root, StringComparison.Ordinal)))

@@ -118,8 +118,15 @@ public class PageTests
         await page.SelectOptionAsync("#channel", "II");
         await Expect(page, $"() => !['', '{one}'].includes(document.querySelector('[data-read=y]').textContent)");
 
-        // No wider than the screen.
-        Assert.True(await page.EvaluateAsync<bool>("document.documentElement.scrollWidth <= innerWidth"));
+        // Never wider than the screen, and the charts follow its width.
+        await PublishEpisodesAsync(host);
+        foreach (var width in new[] { 360, 1100, 1900 })
+        {
+            await page.SetViewportSizeAsync(width, 860);
+            await Expect(page, "() => { const c = document.querySelector('#chart'), d = c.querySelector('.uplot, svg'); return Math.abs(c.clientWidth - d.getBoundingClientRect().width) < 2; }");
+            Assert.True(await page.EvaluateAsync<bool>("document.documentElement.scrollWidth <= innerWidth"));
+            await ShootAsync(page, $"width-{width}.png");
+        }
     }
 
     private static async Task PublishEpisodesAsync(WebHost host)

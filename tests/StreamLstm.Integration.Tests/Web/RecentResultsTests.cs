@@ -82,11 +82,13 @@ public class RecentResultsTests
             await host.Engine.StepAsync(["a"]);
 
         using var reader = new StreamReader(await response.Content.ReadAsStreamAsync(TestContext.Current.CancellationToken));
-        var dropped = 0L;
-        while (dropped == 0 && await reader.ReadLineAsync(TestContext.Current.CancellationToken) is { } line)
+        var (dropped, statuses) = (0L, 0);
+        while (dropped == 0 && statuses < 10 && await reader.ReadLineAsync(TestContext.Current.CancellationToken) is { } line)
         {
-            if (line.StartsWith("data: {\"mode\"", StringComparison.Ordinal))
-                dropped = JsonDocument.Parse(line[6..]).RootElement.GetProperty("dropped").GetInt64();
+            if (!line.StartsWith("data: {\"mode\"", StringComparison.Ordinal))
+                continue;
+            statuses++;
+            dropped = JsonDocument.Parse(line[6..]).RootElement.GetProperty("dropped").GetInt64();
         }
 
         Assert.True(dropped > 0);
