@@ -42,6 +42,12 @@ public sealed record Profile
     /// <summary>How far behind the newest event time of its stream a sample may come.</summary>
     public TimeSpan AllowedLateness { get; init; } = TimeSpan.Zero;
 
+    /// <summary>An interval is closed as soon as it holds this many samples; 0 = unknown, it is closed by the watermark.</summary>
+    public int SamplesPerFrame { get; init; }
+
+    /// <summary>More samples than this in one interval are dead letters.</summary>
+    public int MaxSamplesPerFrame { get; init; } = 10_000;
+
     /// <summary>How long after an interval's end, in arrival time, a silent stream's frame is closed without it.</summary>
     public TimeSpan MaxWait { get; init; } = TimeSpan.FromMinutes(5);
 

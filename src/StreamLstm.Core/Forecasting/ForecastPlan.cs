@@ -1,0 +1,239 @@
+namespace StreamLstm.Core.Forecasting;
+
+/// <summary>Members of the expert mixture; the numbers index loss tables in the state record.</summary>
+public enum Expert
+{
+    /// <summary>Adaptive double-seasonal Holt-Winters with an autoregressive correction.</summary>
+    Seasonal = 0,
+
+    /// <summary>The last value.</summary>
+    Last = 1,
+
+    /// <summary>The value one day before the target.</summary>
+    Day = 2,
+
+    /// <summary>The value one week before the target.</summary>
+    Week = 3,
+
+    /// <summary>The shared recurrent network.</summary>
+    Recurrent = 4,
+}
+
+/// <summary>Where in the local day and week a frame lies.</summary>
+/// <param name="DayPhase">0 … m1−1.</param>
+/// <param name="WeekPhase">0 … m2−1, Monday first.</param>
+public readonly record struct FramePhase(int DayPhase, int WeekPhase);
+
+/// <summary>
+/// Everything about a class of series that is fixed: seasons, horizon, and the layout of the state record. A record is one run of
+/// 4-byte words per series; its layout is a function of the plan alone, so a snapshot is a copy.
+/// Letters: m1, m2 = frames per day and week; K = last horizon step; H = hidden size; M = experts; Q = quantiles; J = knots.
+/// </summary>
+public sealed class ForecastPlan
+{
+    /// <summary>M.</summary>
+    public const int Experts = 5;
+
+    /// <summary>Samples of the day-ago and week-ago windows, and of the seasonal forecast, that feed the network.</summary>
+    internal const int WindowSamples = 8;
+
+    private const int CalendarInputs = 10;
+    private const int CollectiveFrames = 12;
+
+    /// <param name="dayFrames">m1, or 0 for series without a daily season.</param>
+    /// <param name="weekFrames">m2 = 7·m1, or 0 for none.</param>
+    /// <param name="horizon">K ≥ 1.</param>
+    /// <param name="hidden">H ≥ 1.</param>
+    /// <param name="quantiles">Ascending levels in (0,1) with .5 among them.</param>
+    /// <param name="falseAlarmsPerFrame">Chosen probability that a frame of an ordinary series raises an alarm.</param>
+    public ForecastPlan(int dayFrames, int weekFrames, int horizon, int hidden, IReadOnlyList<double> quantiles, double falseAlarmsPerFrame)
+    {
+        ArgumentNullException.ThrowIfNull(quantiles);
+        ArgumentOutOfRangeException.ThrowIfNegative(dayFrames);
+        ArgumentOutOfRangeException.ThrowIfLessThan(horizon, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(hidden, 1);
+        if (weekFrames != 0 && (dayFrames == 0 || weekFrames != 7 * dayFrames))
+            throw new ArgumentException($"weekFrames must be 0 or 7·dayFrames = {7 * dayFrames}, given {weekFrames}.", nameof(weekFrames));
+        if (falseAlarmsPerFrame is not (> 0 and < 0.05))
+            throw new ArgumentOutOfRangeException(nameof(falseAlarmsPerFrame), falseAlarmsPerFrame, "Must lie in (0, 0.05).");
+
+        DayFrames = dayFrames;
+        WeekFrames = weekFrames;
+        Horizon = horizon;
+        Hidden = hidden;
+        FalseAlarmsPerFrame = falseAlarmsPerFrame;
+        Quantiles = [.. quantiles.Select(q => (float)q)];
+        MedianIndex = Array.FindIndex(Quantiles, q => q == 0.5f);
+        if (MedianIndex < 0)
+            throw new ArgumentException("Quantiles must contain 0.5.", nameof(quantiles));
+        for (var i = 0; i < Quantiles.Length; i++)
+        {
+            if (Quantiles[i] is not (> 0 and < 1) || (i > 0 && Quantiles[i] <= Quantiles[i - 1]))
+                throw new ArgumentException("Quantiles must ascend inside (0, 1).", nameof(quantiles));
+        }
+
+        Knots = KnotsUpTo(horizon);
+        PendingLength = Knots.Sum();
+        KnotStart = new int[Knots.Length];
+        for (var j = 1; j < Knots.Length; j++)
+            KnotStart[j] = KnotStart[j - 1] + Knots[j - 1];
+
+        // Interpolation between knots: step h lies between knots Below[h] and Below[h]+1 with weight Fraction[h] on the upper one.
+        Below = new int[horizon + 1];
+        Fraction = new float[horizon + 1];
+        for (var h = 1; h <= horizon; h++)
+        {
+            var j = 0;
+            while (j + 1 < Knots.Length && Knots[j + 1] <= h)
+                j++;
+            Below[h] = j;
+            Fraction[h] = j + 1 < Knots.Length ? (h - Knots[j]) / (float)(Knots[j + 1] - Knots[j]) : 0;
+        }
+
+        HourBins = dayFrames == 0 ? 1 : Math.Min(24, dayFrames);
+        // The ring must reach one week back (or one day, or a little) from the current frame.
+        RingLength = Math.Max(Math.Max(weekFrames, dayFrames), 32) + 1;
+        Window = BuildWindow();
+        Inputs = 2 + (dayFrames > 0 ? 2 + Window.Length : 0) + (weekFrames > 0 ? 2 + Window.Length : 0) + Window.Length + CalendarInputs + 1;
+
+        var at = 0;
+        int Take(int words)
+        {
+            var start = at;
+            at += words;
+            return start;
+        }
+
+        Doubles = Take(2 * 8);
+        Integers = Take(16);
+        Scalars = Take(16);
+        HiddenAt = Take(hidden);
+        CellAt = Take(hidden);
+        Ring = Take(RingLength);
+        DaySeason = Take(Math.Max(1, dayFrames));
+        WeekSeason = Take(Math.Max(1, weekFrames));
+        Loss = Take(Knots.Length * Experts);
+        LossCount = Take(Knots.Length * 2);
+        PendingSeasonal = Take(PendingLength);
+        PendingRecurrent = Take(PendingLength);
+        PendingMix = Take(PendingLength);
+        PendingBounds = Take(PendingLength * Quantiles.Length);
+        ErrorMean = Take(Knots.Length);
+        ErrorFast = Take(Knots.Length);
+        HourError = Take(Knots.Length * HourBins);
+        HourCount = Take(Knots.Length * HourBins);
+        Offsets = Take(Knots.Length * Quantiles.Length);
+        Tails = Take(3 * Scoring.TailCalibrator.Words);
+        Baseline = Take(HourBins * 2);
+        Collective = Take(CollectiveFrames);
+        RecordWords = (at + 15) / 16 * 16;
+    }
+
+    public int DayFrames { get; }
+
+    public int WeekFrames { get; }
+
+    /// <summary>K.</summary>
+    public int Horizon { get; }
+
+    /// <summary>H.</summary>
+    public int Hidden { get; }
+
+    /// <summary>I: inputs of the recurrent expert.</summary>
+    public int Inputs { get; }
+
+    public double FalseAlarmsPerFrame { get; }
+
+    public float[] Quantiles { get; }
+
+    public int MedianIndex { get; }
+
+    /// <summary>Horizon steps at which statistics are kept: 1, 2, 4, 8, 16, 32 (below K) and K; other steps interpolate.</summary>
+    public int[] Knots { get; }
+
+    /// <summary>Size of one state record in 4-byte words.</summary>
+    public int RecordWords { get; }
+
+    /// <summary>Frames of history in a record.</summary>
+    public int RingLength { get; }
+
+    /// <summary>Bins of the time-of-day error statistics.</summary>
+    public int HourBins { get; }
+
+    /// <summary>Frames over which a slow deviation is averaged.</summary>
+    public int CollectiveLength => CollectiveFrames;
+
+    internal int PendingLength { get; }
+
+    internal int[] KnotStart { get; }
+
+    internal int[] Below { get; }
+
+    internal float[] Fraction { get; }
+
+    /// <summary>Horizon steps whose day-ago, week-ago and seasonal values the network reads.</summary>
+    internal int[] Window { get; }
+
+    // Word offsets of the record's sections; shapes in words.
+    internal int Doubles { get; }
+
+    internal int Integers { get; }
+
+    internal int Scalars { get; }
+
+    internal int HiddenAt { get; }
+
+    internal int CellAt { get; }
+
+    internal int Ring { get; }
+
+    internal int DaySeason { get; }
+
+    internal int WeekSeason { get; }
+
+    internal int Loss { get; }
+
+    internal int LossCount { get; }
+
+    internal int PendingSeasonal { get; }
+
+    internal int PendingRecurrent { get; }
+
+    internal int PendingMix { get; }
+
+    internal int PendingBounds { get; }
+
+    internal int ErrorMean { get; }
+
+    internal int ErrorFast { get; }
+
+    internal int HourError { get; }
+
+    internal int HourCount { get; }
+
+    internal int Offsets { get; }
+
+    internal int Tails { get; }
+
+    internal int Baseline { get; }
+
+    internal int Collective { get; }
+
+    private static int[] KnotsUpTo(int horizon)
+    {
+        var knots = new List<int>();
+        for (var h = 1; h <= 32 && h < horizon; h *= 2)
+            knots.Add(h);
+        knots.Add(horizon);
+        return [.. knots];
+    }
+
+    private int[] BuildWindow()
+    {
+        var reach = Math.Min(Horizon, DayFrames > 0 ? DayFrames : Horizon);
+        var window = new SortedSet<int>();
+        for (var i = 1; i <= WindowSamples; i++)
+            window.Add(Math.Max(1, (int)((long)reach * i / WindowSamples)));
+        return [.. window];
+    }
+}

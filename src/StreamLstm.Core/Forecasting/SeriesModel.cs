@@ -1,0 +1,813 @@
+using System.Runtime.InteropServices;
+using StreamLstm.Core.Numerics;
+using StreamLstm.Core.Scoring;
+
+namespace StreamLstm.Core.Forecasting;
+
+/// <summary>What made a frame anomalous.</summary>
+public enum AnomalyKind : byte
+{
+    None,
+    Spike,
+    Dip,
+
+    /// <summary>A deviation from the usual level that lasts.</summary>
+    LevelShift,
+
+    /// <summary>The same value for longer than this series ever showed.</summary>
+    Stuck,
+
+    /// <summary>No samples for longer than the gap limit.</summary>
+    Stale,
+}
+
+/// <summary>The verdict on one frame, in the units of the input; made before anything was learnt from it.</summary>
+public readonly record struct FrameScore
+{
+    /// <summary>Whether a forecast for this frame had been issued.</summary>
+    public bool HasForecast { get; init; }
+
+    /// <summary>One-step median.</summary>
+    public double Expected { get; init; }
+
+    /// <summary>Alarm bounds at the chosen false-alarm rate.</summary>
+    public double Lower { get; init; }
+
+    public double Upper { get; init; }
+
+    /// <summary>1 = threshold; 0 while there is no basis.</summary>
+    public float Score { get; init; }
+
+    public AnomalyKind Kind { get; init; }
+
+    /// <summary>+1 above, −1 below what was expected.</summary>
+    public int Direction { get; init; }
+
+    public bool IsAnomaly => Score > 1;
+}
+
+/// <summary>
+/// One series' forecaster and scorer on a state record: score → calibrate → learn (<see cref="Observe"/>), then the network's inputs
+/// (<see cref="WriteInputs"/>), then the next forecast (<see cref="Issue"/>). The order is a law: nothing is scored by a model that has
+/// seen it. All arithmetic is in fixed order without platform functions, so the same frames give the same bits everywhere.
+/// The mixture is that of a multiplicative-weights hedge (Freund and Schapire 1997) over the experts' discounted squared errors per
+/// horizon; the intervals are adaptive-conformal quantile offsets (Gibbs and Candès 2021) on an error scale by horizon and hour.
+/// Not thread-safe: one instance per shard, for its scratch.
+/// </summary>
+public sealed class SeriesModel
+{
+    // Word indices in the record's small sections.
+    private const int IntCount = 0;
+    private const int IntObserved = 1;
+    private const int IntRun = 2;
+    private const int IntLongestRun = 3;
+    private const int IntRebaseAt = 4;
+    private const int IntPreviousRun = 5;
+    private const int DblMean = 0;
+    private const int DblVariance = 1;
+    private const int DblOffset = 2;
+    private const int DblScale = 3;
+    private const int DblLast = 4;
+    private const int FltLevel = 0;
+    private const int FltSeasonalError = 1;
+    private const int FltErrorProduct = 2;
+    private const int FltErrorSquare = 3;
+    private const int FltCollectiveMean = 4;
+
+    private const float LevelRate = 0.002f;
+    private const float DayRate = 0.12f;
+    private const float WeekRate = 0.15f;
+    private const float HedgeRate = 3;
+    private const float BaselineRate = 0.02f;
+    private const float LossCap = 36;
+    private const float MinimumScale = 1e-3f;
+    private const int ProvenAfter = 24;
+    private const int ShortestStuckRun = 8;
+    private const float LargestZ = 1e4f;
+
+    private readonly ForecastPlan _plan;
+    private readonly float _logRatio;
+    private readonly float[] _normalOffsets;
+    private readonly float[] _calendar;
+    private readonly float _lossRate;
+    private readonly float _errorRate;
+    private readonly float _hourRate;
+    private readonly float _fastRate;
+    private readonly int _basis;
+
+    // Scratch of one Issue call.
+    private readonly float[] _seasonalPath;
+    private readonly float[] _mixPath;
+    private readonly float[] _knotWeights;
+
+    public SeriesModel(ForecastPlan plan)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        _plan = plan;
+        // A third of the alarm budget for each side of the one-step residual and for the collective statistic.
+        _logRatio = TailCalibrator.LogRatio(plan.FalseAlarmsPerFrame / 3);
+        _normalOffsets = [.. plan.Quantiles.Select(q => 1.2533141f * NormalQuantile(q))];
+        _seasonalPath = new float[plan.Horizon + 1];
+        _mixPath = new float[plan.Horizon + 1];
+        _knotWeights = new float[plan.Knots.Length * ForecastPlan.Experts];
+        var week = plan.WeekFrames > 0 ? plan.WeekFrames : 7 * Math.Max(plan.DayFrames, 24);
+        _lossRate = 0.693147f / (4 * week);
+        _errorRate = 0.693147f / (2 * week);
+        _fastRate = 1f / Math.Max(plan.DayFrames, 24);
+        _hourRate = 0.0483f * plan.HourBins / Math.Max(plan.DayFrames, plan.HourBins);
+        _basis = Math.Max(48, plan.DayFrames);
+        _calendar = new float[4 * Math.Max(1, plan.DayFrames) + (4 * Math.Max(1, plan.WeekFrames))];
+        FillCalendar(_calendar.AsSpan(0, 4 * plan.DayFrames), plan.DayFrames);
+        FillCalendar(_calendar.AsSpan(4 * plan.DayFrames, 4 * plan.WeekFrames), plan.WeekFrames);
+    }
+
+    public ForecastPlan Plan => _plan;
+
+    /// <summary>Prepares an all-zero record of <see cref="ForecastPlan.RecordWords"/> words.</summary>
+    public void Initialise(Span<float> record)
+    {
+        record.Clear();
+        var p = _plan;
+        Doubles(record)[DblScale] = 1;
+        Integers(record)[IntRebaseAt] = 2;
+        record.Slice(p.Loss, p.Knots.Length * ForecastPlan.Experts).Fill(1);
+        record.Slice(p.ErrorMean, p.Knots.Length).Fill(0.5f);
+        record.Slice(p.ErrorFast, p.Knots.Length).Fill(1);
+        record.Slice(p.HourError, p.Knots.Length * p.HourBins).Fill(0.5f);
+        for (var j = 0; j < p.Knots.Length; j++)
+            _normalOffsets.CopyTo(record.Slice(p.Offsets + (j * p.Quantiles.Length), p.Quantiles.Length));
+        ForgetPending(record);
+        // Deviations are measured in mean absolute errors: a Gaussian's 95 % level of |x| on one side is 2.06 of them.
+        TailCalibrator.Initialise(Tail(record, 0), 2.1f, 0.9f);
+        TailCalibrator.Initialise(Tail(record, 1), 2.1f, 0.9f);
+        TailCalibrator.Initialise(Tail(record, 2), 2.5f, 0.9f);
+        record[p.Scalars + FltCollectiveMean] = 0.3f;
+    }
+
+    /// <summary>Frames observed (not imputed) so far.</summary>
+    public int Observed(ReadOnlySpan<float> record) => MemoryMarshal.Cast<float, int>(record.Slice(_plan.Integers, 16))[IntObserved];
+
+    /// <summary>Recurrent state h [H] inside the record.</summary>
+    public Span<float> HiddenState(Span<float> record) => record.Slice(_plan.HiddenAt, _plan.Hidden);
+
+    /// <summary>Recurrent state c [H] inside the record.</summary>
+    public Span<float> CellState(Span<float> record) => record.Slice(_plan.CellAt, _plan.Hidden);
+
+    /// <summary>Standard deviation in use: what one normalised unit is worth in the input's unit.</summary>
+    public double Scale(Span<float> record) => Doubles(record)[DblScale];
+
+    /// <summary>Scores the frame, then learns from it. NaN = missing: the frame takes the forecast's value and nothing is learnt.</summary>
+    /// <param name="record">State record, updated.</param>
+    /// <param name="value">The frame's value in the input's unit, or NaN.</param>
+    /// <param name="phase">Where the frame lies in the local day and week.</param>
+    /// <param name="skill">Sums for the live skill metric, or null.</param>
+    public FrameScore Observe(Span<float> record, double value, FramePhase phase, SkillSums? skill)
+    {
+        var p = _plan;
+        var d = Doubles(record);
+        var ints = Integers(record);
+        var n = ints[IntCount];
+        var missing = double.IsNaN(value);
+        if (ints[IntObserved] == 0)
+        {
+            if (missing)
+                return default;
+            d[DblMean] = d[DblOffset] = value;
+            d[DblScale] = Math.Max(Math.Abs(value) * 0.1, 1e-9);
+            d[DblLast] = double.NaN;
+        }
+
+        var z = missing ? float.NaN : Math.Clamp((float)((value - d[DblOffset]) / d[DblScale]), -LargestZ, LargestZ);
+        var bin = HourBin(phase);
+        var score = Score(record, value, z, phase, bin, out var residual, out var deviation);
+        if (missing)
+        {
+            var expected = record[p.PendingBounds + p.MedianIndex];
+            z = float.IsNaN(expected) ? (n > 0 ? At(record, 1) : 0) : expected;
+            record[p.Scalars + FltSeasonalError] *= Phi(record);
+        }
+        else
+        {
+            Calibrate(record, z, bin, skill);
+            LearnSeason(record, z, phase, score.IsAnomaly);
+            LearnBounds(record, residual, deviation, score.HasForecast);
+            LearnBaseline(record, z, phase, score.IsAnomaly);
+            LearnRun(ints);
+        }
+
+        record[p.Ring + (n % p.RingLength)] = z;
+        ints[IntCount] = n + 1;
+        if (!missing)
+        {
+            ints[IntObserved]++;
+            LearnScale(record, value);
+        }
+
+        return score;
+    }
+
+    /// <summary>
+    /// Bridges frames for which nothing is known (a gap longer than the limit): history is filled with the seasonal expectation, open
+    /// forecasts are dropped, the recurrent state is cleared so that it re-warms.
+    /// </summary>
+    /// <param name="record">State record, updated.</param>
+    /// <param name="frames">How many frames are missing.</param>
+    /// <param name="firstPhase">Phase of the first missing frame.</param>
+    public void Bridge(Span<float> record, long frames, FramePhase firstPhase)
+    {
+        var p = _plan;
+        var ints = Integers(record);
+        if (ints[IntObserved] == 0)
+            return;
+        // Only the last RingLength frames leave a trace; whole turns of the ring are skipped so that its phase stays right.
+        var skip = frames > p.RingLength ? frames - p.RingLength : 0;
+        for (var k = skip; k < frames; k++)
+        {
+            var phase = Advance(firstPhase, k);
+            var n = ints[IntCount];
+            record[p.Ring + (n % p.RingLength)] = record[p.Scalars + FltLevel] + SeasonAt(record, phase);
+            ints[IntCount] = n + 1;
+        }
+
+        record[p.Scalars + FltSeasonalError] = 0;
+        HiddenState(record).Clear();
+        CellState(record).Clear();
+        record.Slice(p.Collective, p.CollectiveLength).Clear();
+        ForgetPending(record);
+        ints[IntRun] = 0;
+        Doubles(record)[DblLast] = double.NaN;
+    }
+
+    /// <summary>Writes the network's inputs [I] for the current frame; differences are relative to it, clipped to ±8.</summary>
+    public void WriteInputs(ReadOnlySpan<float> record, FramePhase phase, bool imputed, Span<float> inputs)
+    {
+        var p = _plan;
+        var z = At(record, 1);
+        var at = 0;
+        inputs[at++] = z;
+        inputs[at++] = 2 * (z - Lag(record, 1, z));
+        at = WriteSeasonInputs(record, p.DayFrames, z, inputs, at);
+        at = WriteSeasonInputs(record, p.WeekFrames, z, inputs, at);
+        var phi = Phi(record);
+        foreach (var h in p.Window)
+            inputs[at++] = SeasonalForecast(record, phase, h, phi) - z;
+
+        var calendar = inputs.Slice(at, 10);
+        calendar.Clear();
+        if (p.DayFrames > 0)
+            _calendar.AsSpan(4 * phase.DayPhase, 4).CopyTo(calendar);
+        if (p.WeekFrames > 0)
+        {
+            _calendar.AsSpan((4 * p.DayFrames) + (4 * phase.WeekPhase), 4).CopyTo(calendar[4..]);
+            calendar[8] = IsWeekend(phase.WeekPhase) ? 1 : 0;
+            calendar[9] = IsWeekend((phase.WeekPhase + p.DayFrames) % p.WeekFrames) ? 1 : 0;
+        }
+
+        at += 10;
+        inputs[at++] = imputed ? 0 : 1;
+        for (var i = 0; i < at; i++)
+            inputs[i] = Math.Clamp(inputs[i], -8, 8);
+    }
+
+    /// <summary>Issues the forecast from the current frame and keeps what later frames will be scored and calibrated against.</summary>
+    /// <param name="record">State record, updated.</param>
+    /// <param name="phase">Phase of the current frame.</param>
+    /// <param name="recurrent">The network's outputs [K], increments to the current value in normalised units; empty if there is no network.</param>
+    /// <param name="forecast">Receives [K, Q] in the input's unit, or empty if only the state is wanted.</param>
+    public void Issue(Span<float> record, FramePhase phase, ReadOnlySpan<float> recurrent, Span<float> forecast)
+    {
+        var p = _plan;
+        var k = p.Horizon;
+        var q = p.Quantiles.Length;
+        var n = Integers(record)[IntCount] - 1;
+        var z = At(record, 1);
+        var phi = Phi(record);
+        var season = _seasonalPath;
+        for (var h = 1; h <= k; h++)
+            season[h] = SeasonalForecast(record, phase, h, phi);
+
+        KnotWeights(record, recurrent.Length > 0, n + 1);
+        for (var h = 1; h <= k; h++)
+        {
+            var below = p.Below[h];
+            var upper = p.Fraction[h];
+            var mix = 0f;
+            for (var m = 0; m < ForecastPlan.Experts; m++)
+            {
+                var w = _knotWeights[(below * ForecastPlan.Experts) + m];
+                if (upper > 0)
+                    w += upper * (_knotWeights[((below + 1) * ForecastPlan.Experts) + m] - w);
+                if (w == 0)
+                    continue;
+                var f = (Expert)m switch
+                {
+                    Expert.Seasonal => season[h],
+                    Expert.Last => z,
+                    Expert.Day => Lag(record, SeasonLag(p.DayFrames, h) - h, z),
+                    Expert.Week => Lag(record, SeasonLag(p.WeekFrames, h) - h, z),
+                    _ => z + recurrent[h - 1],
+                };
+                mix += w * f;
+            }
+
+            _mixPath[h] = mix;
+        }
+
+        var d = Doubles(record);
+        Span<float> bounds = stackalloc float[q];
+        for (var h = 1; h <= k; h++)
+        {
+            var target = Advance(phase, h);
+            var bin = HourBin(target);
+            var below = p.Below[h];
+            var upper = p.Fraction[h];
+            var scale = ErrorScale(record, below, bin);
+            if (upper > 0)
+                scale += upper * (ErrorScale(record, below + 1, bin) - scale);
+            var floor = float.NegativeInfinity;
+            for (var i = 0; i < q; i++)
+            {
+                var offset = record[p.Offsets + (below * q) + i];
+                if (upper > 0)
+                    offset += upper * (record[p.Offsets + ((below + 1) * q) + i] - offset);
+                // Quantiles must not cross: each is at least the one below it.
+                floor = Math.Max(floor, _mixPath[h] + (offset * scale));
+                bounds[i] = floor;
+            }
+
+            if (forecast.Length > 0)
+            {
+                for (var i = 0; i < q; i++)
+                    forecast[((h - 1) * q) + i] = (float)(d[DblOffset] + (d[DblScale] * bounds[i]));
+            }
+
+            if (upper == 0 && p.Knots[below] == h)
+            {
+                var slot = p.KnotStart[below] + (n % h);
+                record[p.PendingSeasonal + slot] = season[h];
+                record[p.PendingRecurrent + slot] = recurrent.Length > 0 ? z + recurrent[h - 1] : float.NaN;
+                record[p.PendingMix + slot] = _mixPath[h];
+                bounds.CopyTo(record.Slice(p.PendingBounds + (slot * q), q));
+            }
+        }
+    }
+
+    /// <summary>The hedge's weights [J, M] for the next forecast, for explanation.</summary>
+    public void Weights(Span<float> record, Span<float> weights)
+    {
+        KnotWeights(record, true, Integers(record)[IntCount]);
+        _knotWeights.CopyTo(weights);
+    }
+
+    private FrameScore Score(Span<float> record, double value, float z, FramePhase phase, int bin, out float residual, out float deviation)
+    {
+        var p = _plan;
+        var d = Doubles(record);
+        var ints = Integers(record);
+        residual = float.NaN;
+        deviation = float.NaN;
+        var center = record[p.PendingBounds + p.MedianIndex];
+        if (float.IsNaN(center))
+            return default;
+
+        var basis = ints[IntObserved] >= _basis;
+        var scale = ErrorScale(record, 0, bin);
+        var up = TailCalibrator.Bound(Tail(record, 0), _logRatio);
+        var down = TailCalibrator.Bound(Tail(record, 1), _logRatio);
+        var score = new FrameScore
+        {
+            HasForecast = true,
+            Expected = d[DblOffset] + (d[DblScale] * center),
+            Lower = d[DblOffset] + (d[DblScale] * (center - (down * scale))),
+            Upper = d[DblOffset] + (d[DblScale] * (center + (up * scale))),
+        };
+        if (float.IsNaN(z))
+            return score;
+
+        residual = (z - center) / scale;
+        var best = residual > 0 ? residual / up : -residual / down;
+        var kind = residual > 0 ? AnomalyKind.Spike : AnomalyKind.Dip;
+        var direction = residual > 0 ? 1 : -1;
+
+        // Slow deviation: the mean of the last frames' distance from the frozen-ish profile of this hour.
+        var collective = record.Slice(p.Collective, p.CollectiveLength);
+        collective[ints[IntCount] % collective.Length] = z - record[p.Baseline + BaselineBin(phase, bin)];
+        var sum = 0f;
+        foreach (var s in collective)
+            sum += s;
+        deviation = sum / collective.Length / Math.Max(MinimumScale, record[p.Scalars + FltCollectiveMean]);
+        var slow = Math.Abs(deviation) / TailCalibrator.Bound(Tail(record, 2), _logRatio);
+        // A slow deviation needs two weekly profiles behind it before it can be told from ordinary change.
+        if (slow > best && ints[IntObserved] >= 3 * Math.Max(_basis, p.DayFrames))
+        {
+            best = slow;
+            kind = AnomalyKind.LevelShift;
+            direction = deviation > 0 ? 1 : -1;
+        }
+
+        ints[IntRun] = value == d[DblLast] ? ints[IntRun] + 1 : 1;
+        var stuck = ints[IntRun] / (float)Math.Max(ShortestStuckRun, (2 * ints[IntLongestRun]) + 1);
+        if (stuck > 1 && stuck > best)
+        {
+            best = stuck;
+            kind = AnomalyKind.Stuck;
+            direction = 0;
+        }
+
+        return basis ? score with { Score = best, Kind = best > 1 ? kind : AnomalyKind.None, Direction = direction } : score;
+    }
+
+    private void Calibrate(Span<float> record, float z, int bin, SkillSums? skill)
+    {
+        var p = _plan;
+        var q = p.Quantiles.Length;
+        var n = Integers(record)[IntCount];
+        var basis = Integers(record)[IntObserved] >= _basis;
+        for (var j = 0; j < p.Knots.Length; j++)
+        {
+            var h = p.Knots[j];
+            var slot = p.KnotStart[j] + (n % h);
+            var mix = record[p.PendingMix + slot];
+            if (float.IsNaN(mix))
+                continue;
+            var counts = record.Slice(p.LossCount + (2 * j), 2);
+            var error = Math.Abs(z - mix);
+            var dayNaive = p.DayFrames > 0 && n >= SeasonLag(p.DayFrames, h) ? At(record, SeasonLag(p.DayFrames, h)) : float.NaN;
+            var bounds = record.Slice(p.PendingBounds + (slot * q), q);
+            if (skill is not null && basis && !float.IsNaN(dayNaive))
+                skill.Add(j, error, Math.Abs(z - dayNaive), z >= bounds[0] && z <= bounds[q - 1]);
+
+            // Hedge losses.
+            var rate = Math.Max(1 / (counts[0] + 2), _lossRate);
+            LearnLoss(record, j, Expert.Seasonal, z - record[p.PendingSeasonal + slot], rate);
+            LearnLoss(record, j, Expert.Last, z - Lag(record, h - 1, z), rate);
+            if (!float.IsNaN(dayNaive))
+                LearnLoss(record, j, Expert.Day, z - dayNaive, rate);
+            if (p.WeekFrames > 0 && n >= SeasonLag(p.WeekFrames, h))
+                LearnLoss(record, j, Expert.Week, z - At(record, SeasonLag(p.WeekFrames, h)), rate);
+            var recurrent = record[p.PendingRecurrent + slot];
+            if (!float.IsNaN(recurrent))
+            {
+                LearnLoss(record, j, Expert.Recurrent, z - recurrent, Math.Max(1 / (counts[1] + 2), _lossRate));
+                counts[1] = Math.Min(counts[1] + 1, 1e6f);
+            }
+
+            // Interval scale and offsets.
+            var scale = ErrorScale(record, j, bin);
+            var capped = Math.Min(error, 12 * scale);
+            ref var mean = ref record[p.ErrorMean + j];
+            mean += Math.Max(1 / (counts[0] + 8), _errorRate) * (capped - mean);
+            ref var hour = ref record[p.HourError + (j * p.HourBins) + bin];
+            ref var hourCount = ref record[p.HourCount + (j * p.HourBins) + bin];
+            hourCount = Math.Min(hourCount + 1, 1e6f);
+            hour += Math.Max(1 / (hourCount + 1), _hourRate) * (capped - hour);
+            ref var fast = ref record[p.ErrorFast + j];
+            fast += _fastRate * ((capped / scale) - fast);
+            var step = counts[0] < 200 ? 0.04f : 0.015f;
+            for (var i = 0; i < q; i++)
+                record[p.Offsets + (j * q) + i] += step * (p.Quantiles[i] - (z < bounds[i] ? 1 : 0));
+            counts[0] = Math.Min(counts[0] + 1, 1e6f);
+        }
+    }
+
+    private void LearnLoss(Span<float> record, int knot, Expert expert, float error, float rate)
+    {
+        ref var loss = ref record[_plan.Loss + (knot * ForecastPlan.Experts) + (int)expert];
+        loss += rate * (Math.Min(error * error, LossCap) - loss);
+    }
+
+    private void LearnSeason(Span<float> record, float z, FramePhase phase, bool anomaly)
+    {
+        var p = _plan;
+        var observed = Integers(record)[IntObserved];
+        ref var level = ref record[p.Scalars + FltLevel];
+        ref var previous = ref record[p.Scalars + FltSeasonalError];
+        ref var product = ref record[p.Scalars + FltErrorProduct];
+        ref var square = ref record[p.Scalars + FltErrorSquare];
+        var error = z - level - SeasonAt(record, phase);
+        if (anomaly)
+        {
+            // An anomaly moves the expectation only as far as an ordinary error would.
+            var limit = 3 * record[p.ErrorMean];
+            error = Math.Clamp(error, -limit, limit);
+        }
+
+        product = (0.995f * product) + (error * previous);
+        square = (0.995f * square) + (previous * previous);
+        previous = error;
+        level += Math.Max(LevelRate, 1f / (observed + 1)) * error;
+        if (p.DayFrames > 0)
+        {
+            var days = observed / p.DayFrames;
+            record[p.DaySeason + phase.DayPhase] += Math.Max(DayRate, 1f / (days + 1)) * error;
+        }
+
+        if (p.WeekFrames > 0 && observed >= p.WeekFrames)
+        {
+            var weeks = observed / p.WeekFrames;
+            record[p.WeekSeason + phase.WeekPhase] += Math.Max(WeekRate, 0.5f / weeks) * error;
+        }
+    }
+
+    private void LearnBounds(Span<float> record, float residual, float deviation, bool scored)
+    {
+        if (!scored)
+            return;
+        var up = Tail(record, 0);
+        var down = Tail(record, 1);
+        var slow = Tail(record, 2);
+        TailCalibrator.Update(up, Math.Max(residual, 0), TailCalibrator.Bound(up, _logRatio));
+        TailCalibrator.Update(down, Math.Max(-residual, 0), TailCalibrator.Bound(down, _logRatio));
+        TailCalibrator.Update(slow, Math.Abs(deviation), TailCalibrator.Bound(slow, _logRatio));
+        ref var mean = ref record[_plan.Scalars + FltCollectiveMean];
+        var observed = Integers(record)[IntObserved];
+        var rate = Math.Max(1f / (observed + 20), 0.25f * _errorRate);
+        mean += rate * ((Math.Min(Math.Abs(deviation), 6) * mean) - mean);
+    }
+
+    private void LearnBaseline(Span<float> record, float z, FramePhase phase, bool anomaly)
+    {
+        var p = _plan;
+        var bin = BaselineBin(phase, HourBin(phase));
+        ref var mean = ref record[p.Baseline + bin];
+        var observed = Integers(record)[IntObserved];
+        var perBin = observed / (float)Math.Max(1, p.HourBins);
+        var error = z - mean;
+        if (anomaly)
+        {
+            var limit = 3 * record[p.ErrorMean];
+            error = Math.Clamp(error, -limit, limit);
+        }
+
+        mean += Math.Max(BaselineRate, 1 / (perBin + 1)) * error;
+    }
+
+    private static void LearnRun(Span<int> ints)
+    {
+        var run = ints[IntRun];
+        // The longest run is learnt when it has ended; a run that raised the alarm counts only as far as the alarm.
+        if (run == 1 && ints[IntPreviousRun] > 0)
+            ints[IntLongestRun] = Math.Max(ints[IntLongestRun], Math.Min(ints[IntPreviousRun], Math.Max(ShortestStuckRun, (2 * ints[IntLongestRun]) + 1)));
+        ints[IntPreviousRun] = run;
+    }
+
+    private void LearnScale(Span<float> record, double value)
+    {
+        var d = Doubles(record);
+        var ints = Integers(record);
+        var observed = ints[IntObserved];
+        d[DblLast] = value;
+        var season = Math.Max(_plan.DayFrames, 24);
+        // Bounded influence: a wild value may not blow up the unit everything else is measured in.
+        var reach = 8 * d[DblScale];
+        var bounded = observed > 24 ? Math.Clamp(value, d[DblMean] - reach, d[DblMean] + reach) : value;
+        var rate = Math.Max(1.0 / observed, 1.0 / (28.0 * season));
+        var delta = bounded - d[DblMean];
+        d[DblMean] += rate * delta;
+        d[DblVariance] = (1 - rate) * (d[DblVariance] + (rate * delta * delta));
+        if (observed < ints[IntRebaseAt])
+            return;
+        ints[IntRebaseAt] = Math.Min(observed * 2, observed + (7 * season));
+        var scale = Math.Max(Math.Sqrt(d[DblVariance]), Math.Max(1e-6 * Math.Abs(d[DblMean]), 1e-9));
+        // Small changes aren't worth a rebase: every one rounds the whole record.
+        if (observed > 4 * season && Math.Abs(scale - d[DblScale]) < 0.05 * d[DblScale] && Math.Abs(d[DblMean] - d[DblOffset]) < 0.25 * d[DblScale])
+            return;
+        Rebase(record, d[DblMean], scale);
+    }
+
+    /// <summary>Moves the whole record to a new unit: z′ = (z·σ + μ − μ′)/σ′. Values shift and scale, differences only scale, losses scale squared.</summary>
+    private void Rebase(Span<float> record, double offset, double scale)
+    {
+        var p = _plan;
+        var d = Doubles(record);
+        var a = (float)(d[DblScale] / scale);
+        var b = (float)((d[DblOffset] - offset) / scale);
+        d[DblOffset] = offset;
+        d[DblScale] = scale;
+        Affine(record.Slice(p.Ring, p.RingLength), a, b);
+        Affine(record.Slice(p.PendingSeasonal, p.PendingLength), a, b);
+        Affine(record.Slice(p.PendingRecurrent, p.PendingLength), a, b);
+        Affine(record.Slice(p.PendingMix, p.PendingLength), a, b);
+        Affine(record.Slice(p.PendingBounds, p.PendingLength * p.Quantiles.Length), a, b);
+        Affine(record.Slice(p.Baseline, p.HourBins * 2), a, b);
+        Affine(record.Slice(p.Scalars + FltLevel, 1), a, b);
+        Affine(record.Slice(p.DaySeason, Math.Max(1, p.DayFrames)), a, 0);
+        Affine(record.Slice(p.WeekSeason, Math.Max(1, p.WeekFrames)), a, 0);
+        Affine(record.Slice(p.Collective, p.CollectiveLength), a, 0);
+        Affine(record.Slice(p.ErrorMean, p.Knots.Length), a, 0);
+        Affine(record.Slice(p.HourError, p.Knots.Length * p.HourBins), a, 0);
+        Affine(record.Slice(p.Loss, p.Knots.Length * ForecastPlan.Experts), a * a, 0);
+        record[p.Scalars + FltSeasonalError] *= a;
+        record[p.Scalars + FltErrorProduct] *= a * a;
+        record[p.Scalars + FltErrorSquare] *= a * a;
+        record[p.Scalars + FltCollectiveMean] *= a;
+    }
+
+    private static void Affine(Span<float> values, float a, float b)
+    {
+        foreach (ref var v in values)
+            v = Math.Clamp((a * v) + b, -LargestZ * LargestZ, LargestZ * LargestZ);
+    }
+
+    private void KnotWeights(ReadOnlySpan<float> record, bool hasRecurrent, int frames)
+    {
+        var p = _plan;
+        Span<bool> usable = stackalloc bool[ForecastPlan.Experts];
+        for (var j = 0; j < p.Knots.Length; j++)
+        {
+            var h = p.Knots[j];
+            var losses = record.Slice(p.Loss + (j * ForecastPlan.Experts), ForecastPlan.Experts);
+            var weights = _knotWeights.AsSpan(j * ForecastPlan.Experts, ForecastPlan.Experts);
+            usable[(int)Expert.Seasonal] = true;
+            usable[(int)Expert.Last] = true;
+            usable[(int)Expert.Day] = p.DayFrames > 0 && frames >= SeasonLag(p.DayFrames, h);
+            usable[(int)Expert.Week] = p.WeekFrames > 0 && frames >= p.WeekFrames + p.DayFrames;
+            usable[(int)Expert.Recurrent] = hasRecurrent && record[p.LossCount + (2 * j) + 1] >= ProvenAfter;
+            var least = float.MaxValue;
+            for (var m = 0; m < losses.Length; m++)
+            {
+                if (usable[m])
+                    least = Math.Min(least, losses[m]);
+            }
+
+            least = Math.Max(least, 1e-9f);
+            var total = 0f;
+            for (var m = 0; m < losses.Length; m++)
+            {
+                weights[m] = usable[m] ? Elementary.Exp(-HedgeRate * Math.Min((losses[m] / least) - 1, 25)) : 0;
+                total += weights[m];
+            }
+
+            foreach (ref var w in weights)
+                w /= total;
+        }
+    }
+
+    /// <summary>s = (5·E + c·E_hour)/(5 + c) · clamp(fast, ¼, 4)^½: mean absolute error of a knot, by hour once that hour has history.</summary>
+    private float ErrorScale(ReadOnlySpan<float> record, int knot, int bin)
+    {
+        var p = _plan;
+        var c = record[p.HourCount + (knot * p.HourBins) + bin];
+        var s = ((5 * record[p.ErrorMean + knot]) + (c * record[p.HourError + (knot * p.HourBins) + bin])) / (5 + c);
+        return Math.Max(MinimumScale, s * MathF.Sqrt(Math.Clamp(record[p.ErrorFast + knot], 0.25f, 4)));
+    }
+
+    private float SeasonalForecast(ReadOnlySpan<float> record, FramePhase phase, int h, float phi)
+    {
+        var decay = 1f;
+        // φ^h by squaring: few, always the same multiplications.
+        var power = phi;
+        for (var bits = h; bits > 0; bits >>= 1)
+        {
+            if ((bits & 1) != 0)
+                decay *= power;
+            power *= power;
+        }
+
+        return record[_plan.Scalars + FltLevel] + SeasonAt(record, Advance(phase, h)) + (decay * record[_plan.Scalars + FltSeasonalError]);
+    }
+
+    private float SeasonAt(ReadOnlySpan<float> record, FramePhase phase) =>
+        (_plan.DayFrames > 0 ? record[_plan.DaySeason + phase.DayPhase] : 0) + (_plan.WeekFrames > 0 ? record[_plan.WeekSeason + phase.WeekPhase] : 0);
+
+    /// <summary>First-order autocorrelation of the seasonal errors, in [0, .98].</summary>
+    private float Phi(ReadOnlySpan<float> record) =>
+        Math.Clamp(record[_plan.Scalars + FltErrorProduct] / (record[_plan.Scalars + FltErrorSquare] + 1e-3f), 0, 0.98f);
+
+    private int WriteSeasonInputs(ReadOnlySpan<float> record, int season, float z, Span<float> inputs, int at)
+    {
+        if (season == 0)
+            return at;
+        inputs[at++] = z - Lag(record, season, z);
+        inputs[at++] = Lag(record, season - 1, z) - z;
+        foreach (var h in _plan.Window)
+            inputs[at++] = 0.5f * (Lag(record, season - h, z) - z);
+        return at;
+    }
+
+    /// <summary>z of <paramref name="k"/> frames before the current one (k = 0 is the current), or the fallback when history is shorter.</summary>
+    private float Lag(ReadOnlySpan<float> record, int k, float fallback)
+    {
+        var n = MemoryMarshal.Cast<float, int>(record.Slice(_plan.Integers, 16))[IntCount];
+        return k < n && k >= 0 && k < _plan.RingLength ? At(record, k + 1) : fallback;
+    }
+
+    /// <summary>The k-th latest pushed value, k ≥ 1.</summary>
+    private float At(ReadOnlySpan<float> record, int k)
+    {
+        var n = MemoryMarshal.Cast<float, int>(record.Slice(_plan.Integers, 16))[IntCount];
+        return record[_plan.Ring + ((n - k) % _plan.RingLength)];
+    }
+
+    private FramePhase Advance(FramePhase phase, long frames) => new(
+        _plan.DayFrames > 0 ? (int)((phase.DayPhase + frames) % _plan.DayFrames) : 0,
+        _plan.WeekFrames > 0 ? (int)((phase.WeekPhase + frames) % _plan.WeekFrames) : 0);
+
+    /// <summary>The smallest whole number of seasons that reaches at least h frames back from the target.</summary>
+    private static int SeasonLag(int season, int h) => season == 0 ? 0 : (h + season - 1) / season * season;
+
+    private int HourBin(FramePhase phase) => _plan.DayFrames > 0 ? (int)((long)phase.DayPhase * _plan.HourBins / _plan.DayFrames) : 0;
+
+    private int BaselineBin(FramePhase phase, int hour) => hour + (IsWeekend(phase.WeekPhase) ? _plan.HourBins : 0);
+
+    private bool IsWeekend(int weekPhase) => _plan.WeekFrames > 0 && weekPhase >= 5 * _plan.DayFrames;
+
+    private void ForgetPending(Span<float> record)
+    {
+        var p = _plan;
+        record.Slice(p.PendingSeasonal, p.PendingLength).Fill(float.NaN);
+        record.Slice(p.PendingRecurrent, p.PendingLength).Fill(float.NaN);
+        record.Slice(p.PendingMix, p.PendingLength).Fill(float.NaN);
+        record.Slice(p.PendingBounds, p.PendingLength * p.Quantiles.Length).Fill(float.NaN);
+    }
+
+    private Span<float> Tail(Span<float> record, int i) => record.Slice(_plan.Tails + (i * TailCalibrator.Words), TailCalibrator.Words);
+
+    private Span<double> Doubles(Span<float> record) => MemoryMarshal.Cast<float, double>(record.Slice(_plan.Doubles, 16));
+
+    private Span<int> Integers(Span<float> record) => MemoryMarshal.Cast<float, int>(record.Slice(_plan.Integers, 16));
+
+    private static void FillCalendar(Span<float> table, int season)
+    {
+        for (var i = 0; i < season; i++)
+        {
+            var turn = i / (float)season;
+            (table[4 * i], table[(4 * i) + 1]) = Elementary.SinCosTurns(turn);
+            (table[(4 * i) + 2], table[(4 * i) + 3]) = Elementary.SinCosTurns(2 * turn);
+        }
+    }
+
+    /// <summary>Φ⁻¹ by the rational approximation of Acklam (2003), relative error below 1.2e-9 in exact arithmetic.</summary>
+    private static float NormalQuantile(double p)
+    {
+        if (p > 0.5)
+            return -NormalQuantile(1 - p);
+        if (p < 0.02425)
+        {
+            var t = Math.Sqrt(-2 * Elementary.Log((float)p));
+            return (float)(((((((((((-7.784894002430293e-03 * t) - 3.223964580411365e-01) * t) - 2.400758277161838) * t) - 2.549732539343734) * t) + 4.374664141464968) * t) + 2.938163982698783)
+                / ((((((((7.784695709041462e-03 * t) + 3.224671290700398e-01) * t) + 2.445134137142996) * t) + 3.754408661907416) * t) + 1));
+        }
+
+        var x = p - 0.5;
+        var r = x * x;
+        return (float)((((((((((((-3.969683028665376e+01 * r) + 2.209460984245205e+02) * r) - 2.759285104469687e+02) * r) + 1.383577518672690e+02) * r) - 3.066479806614716e+01) * r) + 2.506628277459239) * x)
+            / ((((((((((-5.447609879822406e+01 * r) + 1.615858368580409e+02) * r) - 1.556989798598866e+02) * r) + 6.680131188771972e+01) * r) - 1.328068155288572e+01) * r) + 1));
+    }
+}
+
+/// <summary>
+/// Running sums for live skill and coverage, per knot horizon, in normalised units and over the same targets for the model and the
+/// seasonal naive forecast (the value one day before).
+/// </summary>
+public sealed class SkillSums(int knots)
+{
+    private readonly double[] _model = new double[knots];
+    private readonly double[] _naive = new double[knots];
+    private readonly long[] _count = new long[knots];
+    private readonly long[] _covered = new long[knots];
+
+    public int Knots => _count.Length;
+
+    public void Add(int knot, float modelError, float naiveError, bool covered)
+    {
+        _model[knot] += modelError;
+        _naive[knot] += naiveError;
+        _count[knot]++;
+        if (covered)
+            _covered[knot]++;
+    }
+
+    public long Count(int knot) => _count[knot];
+
+    /// <summary>1 − MAE/MAE of the seasonal naive forecast, or null without targets.</summary>
+    public double? Skill(int knot) => _naive[knot] > 0 ? 1 - (_model[knot] / _naive[knot]) : null;
+
+    /// <summary>Share of targets inside the outer quantiles.</summary>
+    public double? Coverage(int knot) => _count[knot] > 0 ? _covered[knot] / (double)_count[knot] : null;
+
+    public void AddTo(SkillSums other)
+    {
+        ArgumentNullException.ThrowIfNull(other);
+        for (var j = 0; j < _count.Length; j++)
+        {
+            other._model[j] += _model[j];
+            other._naive[j] += _naive[j];
+            other._count[j] += _count[j];
+            other._covered[j] += _covered[j];
+        }
+    }
+
+    public void Clear()
+    {
+        Array.Clear(_model);
+        Array.Clear(_naive);
+        Array.Clear(_count);
+        Array.Clear(_covered);
+    }
+
+    /// <summary>Skill over all knots together.</summary>
+    public double? TotalSkill => _naive.Sum() is > 0 and var naive ? 1 - (_model.Sum() / naive) : null;
+
+    public double? TotalCoverage => _count.Sum() is > 0 and var count ? _covered.Sum() / (double)count : null;
+}

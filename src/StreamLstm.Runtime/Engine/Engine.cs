@@ -1,0 +1,673 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+using System.Globalization;
+using System.Text;
+using System.Text.Json.Nodes;
+using Microsoft.Extensions.Logging;
+using StreamLstm.Core.Forecasting;
+using StreamLstm.Runtime.Ingress;
+using StreamLstm.Runtime.Models;
+using StreamLstm.Runtime.Output;
+using StreamLstm.Runtime.Sharding;
+using StreamLstm.Runtime.StateLog;
+using StreamLstm.Runtime.Training;
+
+namespace StreamLstm.Runtime;
+
+/// <summary>Numbers for status views; a copy, taken between batches.</summary>
+public readonly record struct EngineStatistics(int Streams, int StaleStreams, int OpenEpisodes, long StateBytes, long Samples, long Frames, long Results, double? NewestEventLagSeconds);
+
+/// <summary>
+/// The engine: reads the journal in order, hands each batch to the shards, commits what they made of it, and only then publishes and
+/// releases the input. Whatever it does is a function of the journal; killing it anywhere loses and doubles nothing.
+/// Life: <see cref="StartAsync"/> (lock, restore) → <see cref="RunAsync"/> until cancelled (stop sources, drain, snapshot, commit).
+/// </summary>
+public sealed partial class Engine : IAsyncDisposable
+{
+    private static readonly TimeSpan TickEvery = TimeSpan.FromMilliseconds(100);
+
+    private readonly EngineSettings _settings;
+    private readonly TimeProvider _clock;
+    private readonly ILogger _logger;
+    private readonly EngineMetrics _metrics;
+    private readonly ProfileRuntime[] _profiles;
+    private readonly IReadOnlyList<IResultSink> _sinks;
+    private readonly List<SinkWorker> _workers = [];
+    private readonly Dictionary<(string Source, string Reason), (long Count, long NextLog)> _bursts = [];
+    private readonly Queue<(long Commit, long Position)> _undelivered = new();
+    private readonly SemaphoreSlim _shardGate = new(1, 1);
+    private readonly long[] _tickedAt = new long[VirtualPartition.Count];
+    private readonly CommitHeader _header = new();
+    private readonly ResultWriter _writer = new();
+    private IReadOnlyList<ISampleSource> _sources = [];
+    private FileStream? _lock;
+    private ModelStore _models = null!;
+    private Journal.Journal _journal = null!;
+    private StateLog.StateLog _stateLog = null!;
+    private Shard[] _shards = [];
+    private TrainingLoop? _training;
+    private long _committed;
+    private long _samples;
+    private long _framesTotal;
+    private long _results;
+    private long _newestEvent = long.MinValue;
+    private long _lastTurn;
+    private EngineStatistics _statistics;
+
+    public Engine(EngineSettings settings, IReadOnlyList<IResultSink> sinks, TimeProvider clock, ILoggerFactory loggers, IMeterFactory meters)
+    {
+        ArgumentNullException.ThrowIfNull(settings);
+        _settings = settings;
+        _sinks = sinks;
+        _clock = clock;
+        _logger = loggers.CreateLogger("StreamLstm.Engine");
+        _profiles = [.. settings.Profiles.OrderBy(p => p.Name, StringComparer.Ordinal).Select((p, i) => new ProfileRuntime(i, p))];
+        _metrics = new EngineMetrics(meters, this);
+    }
+
+    /// <summary>The durable entrance; valid after <see cref="StartAsync"/>.</summary>
+    public IIngress Ingress => _journal;
+
+    public bool Restored { get; private set; }
+
+    /// <summary>The loop has turned within the last minute.</summary>
+    public bool Alive => !Restored || Environment.TickCount64 - Volatile.Read(ref _lastTurn) < 60_000;
+
+    public EngineStatistics Statistics => _statistics;
+
+    public IReadOnlyList<ISampleSource> Sources => _sources;
+
+    public IReadOnlyList<IResultSink> Sinks => _sinks;
+
+    internal long JournalBytes => _journal?.Bytes ?? 0;
+
+    /// <summary>Locks the state folder and restores: afterwards the engine stands exactly where its last commit left it.</summary>
+    public async Task StartAsync()
+    {
+        var started = Stopwatch.GetTimestamp();
+        Directory.CreateDirectory(_settings.StateDirectory);
+        var lockPath = Path.Combine(_settings.StateDirectory, "lock");
+        try
+        {
+            _lock = new FileStream(lockPath, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException e)
+        {
+            throw new InvalidOperationException($"The state folder {_settings.StateDirectory} is in use by another worker ({e.Message}).", e);
+        }
+
+        _models = new ModelStore(Path.Combine(_settings.StateDirectory, "models"));
+        _stateLog = new StateLog.StateLog(Path.Combine(_settings.StateDirectory, "state"), 64 << 20);
+        _journal = new Journal.Journal(Path.Combine(_settings.StateDirectory, "journal"), _clock, _settings.Journal);
+        _shards = [.. Enumerable.Range(0, _settings.Shards).Select(i => new Shard(i, _settings.Shards, _settings, _profiles, _models))];
+        var streams = new Dictionary<byte[], RestoredStream>(KeyComparer.Instance);
+        if (_stateLog.Restore(streams) is { } header)
+        {
+            Adopt(header);
+            await RestoreShardsAsync(streams);
+        }
+        else
+        {
+            _committed = _journal.Start;
+            _header.JournalNext = _committed;
+        }
+
+        if (_journal.Durable < _committed)
+            throw new Storage.CorruptLogException($"The journal ends at {_journal.Durable}, before the committed position {_committed}. Restore the journal folder that belongs to this state.");
+        _journal.ReplayPositions(_committed);
+        foreach (var sink in _sinks)
+        {
+            var worker = new SinkWorker(sink, _header.SinkMarks.GetValueOrDefault(sink.Name));
+            _workers.Add(worker);
+            worker.Start(_stateLog, _header.Sequence);
+        }
+
+        _training = new TrainingLoop(_profiles, _models, _journal, _settings.Seed, _metrics, _logger);
+        Restored = true;
+        Volatile.Write(ref _lastTurn, Environment.TickCount64);
+        _metrics.RestoreDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
+        Log.Started(_logger, streams.Count, _header.Sequence, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+    }
+
+    /// <summary>
+    /// Runs sources and the engine loop. Returns after a graceful stop: sources stopped, journal drained, everything snapshotted and
+    /// committed. Throws if an invariant broke: the host must end with an error.
+    /// </summary>
+    /// <param name="sources">Where samples come from.</param>
+    /// <param name="untilDrained">End by itself once every source has completed and its samples are committed.</param>
+    /// <param name="stopping">Begins the graceful stop.</param>
+    public async Task RunAsync(IReadOnlyList<ISampleSource> sources, bool untilDrained, CancellationToken stopping)
+    {
+        _sources = sources;
+        using var sourcesStop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        using var loopStop = new CancellationTokenSource();
+        var pump = Task.Run(() => PumpAsync(loopStop.Token), CancellationToken.None);
+        var ticker = Task.Run(() => TickAsync(sourcesStop.Token), CancellationToken.None);
+        var training = Task.Run(() => _training!.RunAsync(sourcesStop.Token), CancellationToken.None);
+        var running = sources.Select(s => Task.Run(() => RunSourceAsync(s, sourcesStop.Token), CancellationToken.None)).ToList();
+        var watched = new List<Task> { pump, ticker, training, _journal.Failed };
+        watched.AddRange(_workers.Select(w => w.Completion));
+        watched.AddRange(running);
+        try
+        {
+            while (!stopping.IsCancellationRequested)
+            {
+                if (untilDrained && running.All(r => r.IsCompletedSuccessfully))
+                    break;
+                var stop = Task.Delay(Timeout.Infinite, stopping);
+                var first = await Task.WhenAny([stop, .. watched]);
+                if (first == stop)
+                    break;
+                await first;
+                if (first == pump || first == ticker || first == _journal.Failed)
+                    throw new InvalidOperationException("An engine loop ended by itself.");
+                watched.Remove(first);
+            }
+
+            await sourcesStop.CancelAsync();
+            await WhenAllQuietly([.. running, ticker, training]);
+            await DrainPumpAsync(pump);
+            await loopStop.CancelAsync();
+            await WhenAllQuietly([pump]);
+            await StopGracefullyAsync();
+        }
+        finally
+        {
+            await sourcesStop.CancelAsync();
+            await loopStop.CancelAsync();
+        }
+    }
+
+    /// <summary>Waits until everything that is durable in the journal has been committed, delivered to the trainers, and learnt from.</summary>
+    public async Task DrainAsync(CancellationToken cancellationToken)
+    {
+        do
+        {
+            while (Volatile.Read(ref _committed) < _journal.Durable)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                if (_journal.Failed.IsFaulted)
+                    await _journal.Failed;
+                await Task.Delay(1, CancellationToken.None);
+            }
+
+            await _training!.IdleAsync(cancellationToken);
+        }
+        while (Volatile.Read(ref _committed) < _journal.Durable);
+    }
+
+    /// <summary>Skill and coverage count from here on.</summary>
+    public async Task ResetSkillAsync() => await OnShardsAsync(shard =>
+    {
+        for (var p = 0; p < _profiles.Length; p++)
+            shard.Skill(p).Clear();
+        return true;
+    });
+
+    /// <summary>Live skill over all horizons and profiles, and coverage of the outer quantiles.</summary>
+    public (double? Skill, double? Coverage) TotalSkill()
+    {
+        double? skill = null;
+        double? coverage = null;
+        foreach (var profile in _profiles)
+        {
+            var sums = Sums(profile);
+            skill ??= sums.TotalSkill;
+            coverage ??= sums.TotalCoverage;
+        }
+
+        return (skill, coverage);
+    }
+
+    /// <summary>A person's view of one stream's state, or null if there is no such stream.</summary>
+    public async Task<JsonObject?> DescribeStreamAsync(string stream)
+    {
+        var key = Encoding.UTF8.GetBytes(stream);
+        var found = await OnShardsAsync(shard => shard.Describe(key));
+        return found.FirstOrDefault(f => f is not null);
+    }
+
+    /// <summary>Clears a stream's model state, as an entry of the log; false if there is no such stream.</summary>
+    public async Task<bool> ResetStreamAsync(string stream, CancellationToken cancellationToken)
+    {
+        if (await DescribeStreamAsync(stream) is null)
+            return false;
+        await _journal.AppendResetAsync(Encoding.UTF8.GetBytes(stream), cancellationToken);
+        return true;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var shard in _shards)
+        {
+            try
+            {
+                await shard.DisposeAsync();
+            }
+            catch (Exception e) when (e is not OutOfMemoryException)
+            {
+                // The failure that stopped the shard has already been reported by the loop.
+                Log.ShardFailed(_logger, e);
+            }
+        }
+
+        if (_journal is not null)
+        {
+            try
+            {
+                await _journal.DisposeAsync();
+            }
+            catch (Exception e) when (e is IOException or OperationCanceledException)
+            {
+                Log.JournalFailed(_logger, e);
+            }
+        }
+
+        _stateLog?.Dispose();
+        _writer.Dispose();
+        _shardGate.Dispose();
+        if (_lock is not null)
+            await _lock.DisposeAsync();
+    }
+
+    internal IEnumerable<Measurement<long>> QueueDepths()
+    {
+        if (!Restored)
+            yield break;
+        yield return new Measurement<long>(Math.Max(0, _journal.Durable - Volatile.Read(ref _committed)), new KeyValuePair<string, object?>("stage", "journal_bytes"));
+        foreach (var worker in _workers)
+            yield return new Measurement<long>(worker.Queued, new KeyValuePair<string, object?>("stage", "sink_" + worker.Sink.Name));
+    }
+
+    internal IEnumerable<Measurement<long>> ModelVersions()
+    {
+        foreach (var profile in _profiles)
+        {
+            int version;
+            lock (_header)
+                version = _header.ActiveVersions.GetValueOrDefault(profile.Name);
+            yield return new Measurement<long>(version, new KeyValuePair<string, object?>("profile", profile.Name));
+        }
+    }
+
+    internal IEnumerable<Measurement<double>> SkillRatios()
+    {
+        foreach (var profile in _profiles)
+        {
+            var sums = Sums(profile);
+            for (var j = 0; j < sums.Knots; j++)
+            {
+                if (sums.Skill(j) is { } skill)
+                    yield return new Measurement<double>(skill, new("profile", profile.Name), new("horizon", HorizonLabel(profile, j)));
+            }
+        }
+    }
+
+    internal IEnumerable<Measurement<double>> CoverageRatios()
+    {
+        foreach (var profile in _profiles)
+        {
+            var sums = Sums(profile);
+            var level = profile.Profile.Quantiles[^1] - profile.Profile.Quantiles[0];
+            for (var j = 0; j < sums.Knots; j++)
+            {
+                if (sums.Coverage(j) is { } coverage)
+                {
+                    yield return new Measurement<double>(
+                        coverage, new("profile", profile.Name), new("level", Math.Round(level, 6).ToString(CultureInfo.InvariantCulture)), new("horizon", HorizonLabel(profile, j)));
+                }
+            }
+        }
+    }
+
+    internal IEnumerable<Measurement<double>> TrainingLosses() => _training?.Losses() ?? [];
+
+    internal IEnumerable<Measurement<int>> SourcesConnected() =>
+        _sources.Select(s => new Measurement<int>(s.Status.State == SourceState.Connecting ? 0 : 1, new KeyValuePair<string, object?>("source", s.Name)));
+
+    private static string HorizonLabel(ProfileRuntime profile, int knot) =>
+        System.Xml.XmlConvert.ToString(profile.Profile.Interval * profile.Plan.Knots[knot]);
+
+    private static async Task RunSourceAsync(ISampleSource source, IIngress ingress, CancellationToken stopping)
+    {
+        try
+        {
+            await source.RunAsync(ingress, stopping);
+        }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        {
+            // Asked to stop.
+            return;
+        }
+    }
+
+    private Task RunSourceAsync(ISampleSource source, CancellationToken stopping) => RunSourceAsync(source, _journal, stopping);
+
+    private static async Task WhenAllQuietly(IReadOnlyList<Task> tasks)
+    {
+        foreach (var task in tasks)
+        {
+            try
+            {
+                await task;
+            }
+            catch (OperationCanceledException)
+            {
+                // Loops end by cancellation.
+                continue;
+            }
+        }
+    }
+
+    private SkillSums Sums(ProfileRuntime profile)
+    {
+        var total = new SkillSums(profile.Plan.Knots.Length);
+        foreach (var shard in _shards)
+            shard.Skill(profile.Index).AddTo(total);
+        return total;
+    }
+
+    private void Adopt(CommitHeader header)
+    {
+        _header.Sequence = header.Sequence;
+        _header.JournalNext = _committed = header.JournalNext;
+        header.Clocks.CopyTo(_header.Clocks, 0);
+        foreach (var (k, v) in header.ActiveVersions)
+            _header.ActiveVersions[k] = v;
+        foreach (var (k, v) in header.SourcePositions)
+        {
+            _header.SourcePositions[k] = v;
+            _journal.SetPosition(k, v);
+        }
+
+        foreach (var (k, v) in header.SinkMarks)
+            _header.SinkMarks[k] = v;
+    }
+
+    private async Task RestoreShardsAsync(Dictionary<byte[], RestoredStream> streams)
+    {
+        var active = _header.ActiveVersions.Select(v => (v.Key, v.Value)).ToList();
+        var ordered = streams.Values.OrderBy(s => s.SnapshotPosition).ThenBy(s => s.Key, KeyComparer.Instance).ToList();
+        var restored = await OnShardsAsync(shard =>
+        {
+            for (var p = 0; p < VirtualPartition.Count; p++)
+                shard.RestorePartition(p, _header.Clocks[p], active);
+            return ordered.Count(shard.RestoreStream);
+        });
+        if (restored.Sum() != streams.Count)
+            throw new InvalidOperationException($"Restored {restored.Sum()} of {streams.Count} streams.");
+    }
+
+    private async Task<T[]> OnShardsAsync<T>(Func<Shard, T> work)
+    {
+        await _shardGate.WaitAsync();
+        try
+        {
+            return await InvokeAllAsync(work);
+        }
+        finally
+        {
+            _shardGate.Release();
+        }
+    }
+
+    private async Task<T[]> InvokeAllAsync<T>(Func<Shard, T> work)
+    {
+        var pending = new Task<T>[_shards.Length];
+        for (var i = 0; i < _shards.Length; i++)
+            pending[i] = _shards[i].InvokeAsync(work).AsTask();
+        return await Task.WhenAll(pending);
+    }
+
+    private async Task PumpAsync(CancellationToken stop)
+    {
+        var batch = new LogBatch();
+        var position = _committed;
+        var lastStatistics = 0L;
+        while (!stop.IsCancellationRequested)
+        {
+            Volatile.Write(ref _lastTurn, Environment.TickCount64);
+            if (_journal.Durable <= position)
+            {
+                await _journal.WaitAsync(position, stop);
+                continue;
+            }
+
+            batch.Clear();
+            if (!_journal.ReadInto(batch, position, _settings.MaxBatchEntries))
+                continue;
+            await ProcessAsync(batch, stop);
+            position = batch.Next;
+            if (Environment.TickCount64 - lastStatistics > 500)
+            {
+                lastStatistics = Environment.TickCount64;
+                await RefreshStatisticsAsync();
+            }
+        }
+    }
+
+    private async Task ProcessAsync(LogBatch batch, CancellationToken stop)
+    {
+        await _shardGate.WaitAsync(stop);
+        try
+        {
+            var started = Stopwatch.GetTimestamp();
+            batch.SnapshotBefore = _stateLog.CompactBefore ?? 0;
+            var made = await InvokeAllAsync(shard => shard.Process(batch));
+            _metrics.StepDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
+            var outputs = Merge(batch, made);
+            Commit(batch, made, outputs);
+            await PublishAsync(outputs, stop);
+            var rows = made.SelectMany(m => m.TrainingRows).ToList();
+            if (rows.Count > 0)
+                _training!.Offer(rows);
+            Account(batch, made);
+        }
+        finally
+        {
+            _shardGate.Release();
+        }
+    }
+
+    /// <summary>The outputs in the log's total order: the order doesn't depend on batches, waves or shards.</summary>
+    private List<OutputRecord> Merge(LogBatch batch, ShardOutput[] made)
+    {
+        var all = new List<(PendingOutput Output, ShardOutput From)>();
+        foreach (var shard in made)
+        {
+            foreach (var output in shard.Outputs)
+                all.Add((output, shard));
+        }
+
+        all.Sort((a, b) => a.Output.Lsn != b.Output.Lsn ? a.Output.Lsn.CompareTo(b.Output.Lsn) : a.Output.Sub.CompareTo(b.Output.Sub));
+        var merged = new List<OutputRecord>(all.Count + batch.DeadLetters.Count);
+        var letter = 0;
+        foreach (var (output, from) in all)
+        {
+            while (letter < batch.DeadLetters.Count && batch.DeadLetters[letter].Lsn < output.Lsn)
+                merged.Add(ToOutput(batch.DeadLetters[letter++].Letter));
+            merged.Add(new OutputRecord(output.Kind, output.Stream, output.TimeMicros, 0, from.Json.Written.Slice(output.Start, output.Length).ToArray()));
+            if (output.Kind == OutputKind.DeadLetter)
+                NoteDeadLetter("engine", output.Stream, "");
+        }
+
+        while (letter < batch.DeadLetters.Count)
+            merged.Add(ToOutput(batch.DeadLetters[letter++].Letter));
+        return merged;
+    }
+
+    private OutputRecord ToOutput(DeadLetter letter)
+    {
+        NoteDeadLetter(letter.Source, letter.Reason, letter.Detail);
+        return new OutputRecord(OutputKind.DeadLetter, letter.Source, letter.ArrivalMicros, 0, _writer.DeadLetter(letter).ToArray());
+    }
+
+    private void Commit(LogBatch batch, ShardOutput[] made, List<OutputRecord> outputs)
+    {
+        var started = Stopwatch.GetTimestamp();
+        lock (_header)
+        {
+            _header.Sequence++;
+            _header.JournalNext = batch.Next;
+            foreach (var (profile, version) in batch.Activations)
+                _header.ActiveVersions[profile] = version;
+        }
+
+        foreach (var (source, read) in batch.SourcePositions)
+            _header.SourcePositions[source] = read;
+        foreach (var shard in _shards)
+        {
+            foreach (var partition in shard.Partitions)
+                _header.Clocks[partition.Id] = partition.Clock;
+        }
+
+        WriteCommit(made, outputs);
+        Volatile.Write(ref _committed, batch.Next);
+        _journal.Release(batch.Next, _settings.KeepJournal);
+        _metrics.CommitDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
+    }
+
+    private void WriteCommit(IReadOnlyList<ShardOutput> made, IReadOnlyList<OutputRecord> outputs)
+    {
+        foreach (var worker in _workers)
+            _header.SinkMarks[worker.Sink.Name] = worker.Mark;
+        var position = _stateLog.Commit(_header, made, outputs);
+        _undelivered.Enqueue((_header.Sequence, position));
+        foreach (var shard in _shards)
+            shard.Committed(position);
+        if (_stateLog.CompactBefore is null)
+            return;
+        var delivered = _workers.Count == 0 ? _header.Sequence : _workers.Min(w => w.Mark.Commit);
+        while (_undelivered.Count > 1 && _undelivered.Peek().Commit <= delivered)
+            _undelivered.Dequeue();
+        _stateLog.Compact(_shards.Min(s => s.OldestSnapshot ?? position), _undelivered.Peek().Position);
+    }
+
+    private async Task PublishAsync(List<OutputRecord> outputs, CancellationToken stop)
+    {
+        foreach (var worker in _workers)
+        {
+            if (worker.Completion.IsFaulted)
+                await worker.Completion;
+            await worker.EnqueueAsync(_header.Sequence, outputs, stop);
+        }
+    }
+
+    private void Account(LogBatch batch, ShardOutput[] made)
+    {
+        var outcomes = new OutcomeCounts();
+        foreach (var shard in made)
+        {
+            shard.Outcomes.AddTo(outcomes);
+            Interlocked.Add(ref _framesTotal, shard.Frames);
+            Interlocked.Add(ref _results, shard.Outputs.Count(o => o.Kind == OutputKind.Result));
+        }
+
+        Interlocked.Add(ref _samples, outcomes.Accepted);
+        _metrics.Count(outcomes);
+        var samples = batch.Samples;
+        if (samples.Count == 0)
+            return;
+        for (var i = 0; i < samples.Count; i++)
+            _newestEvent = Math.Max(_newestEvent, samples.EventTime(i));
+        _metrics.EndToEnd.Record(Math.Max(0, (UnixMicros.Now(_clock) - samples.Arrival(samples.Count - 1)) / 1e6));
+    }
+
+    private async Task RefreshStatisticsAsync()
+    {
+        var parts = await OnShardsAsync(shard => (shard.Streams, shard.StaleStreams, shard.OpenEpisodes, shard.StateBytes));
+        _statistics = new EngineStatistics(
+            parts.Sum(p => p.Streams), parts.Sum(p => p.StaleStreams), parts.Sum(p => p.OpenEpisodes), parts.Sum(p => p.StateBytes),
+            Interlocked.Read(ref _samples), Interlocked.Read(ref _framesTotal), Interlocked.Read(ref _results),
+            _newestEvent == long.MinValue ? null : (UnixMicros.Now(_clock) - _newestEvent) / 1e6);
+    }
+
+    /// <summary>Appends a tick entry for every partition in which silence may close a frame.</summary>
+    private async Task TickAsync(CancellationToken stop)
+    {
+        var due = new List<(int, long)>();
+        while (!stop.IsCancellationRequested)
+        {
+            await Task.Delay(TickEvery, stop);
+            var now = UnixMicros.Now(_clock);
+            due.Clear();
+            var committed = Volatile.Read(ref _committed);
+            foreach (var shard in _shards)
+            {
+                foreach (var partition in shard.Partitions)
+                {
+                    // One tick at a time: the next only after the last has taken effect.
+                    if (partition.NextDeadline <= now && _tickedAt[partition.Id] <= committed)
+                        due.Add((partition.Id, now));
+                }
+            }
+
+            if (due.Count == 0)
+                continue;
+            await _journal.AppendTicksAsync(due, stop);
+            foreach (var (partition, _) in due)
+                _tickedAt[partition] = _journal.Durable;
+        }
+    }
+
+    private async Task DrainPumpAsync(Task pump)
+    {
+        while (Volatile.Read(ref _committed) < _journal.Durable)
+        {
+            if (pump.IsCompleted)
+                await pump;
+            await Task.Delay(1);
+        }
+    }
+
+    private async Task StopGracefullyAsync()
+    {
+        var made = await OnShardsAsync(shard => shard.SnapshotAll());
+        lock (_header)
+            _header.Sequence++;
+        WriteCommit(made, []);
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(20), TimeProvider.System);
+        await Task.WhenAll(_workers.Select(w => w.StopAsync(deadline.Token)));
+        lock (_header)
+            _header.Sequence++;
+        WriteCommit([], []);
+        await RefreshStatisticsAsync();
+        Log.Stopped(_logger, _header.Sequence);
+    }
+
+    private void NoteDeadLetter(string source, string reason, string detail)
+    {
+        _metrics.DeadLetter(reason);
+        var key = (source, reason);
+        var now = Environment.TickCount64;
+        var (count, next) = _bursts.GetValueOrDefault(key);
+        count++;
+        if (now >= next)
+        {
+            Log.DeadLetters(_logger, count, source, reason, detail);
+            _bursts[key] = (0, now + 10_000);
+        }
+        else
+        {
+            _bursts[key] = (count, next);
+        }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(1001, LogLevel.Information, "Restored {Streams} streams at commit {Commit} in {Milliseconds:F0} ms")]
+        public static partial void Started(ILogger logger, int streams, long commit, double milliseconds);
+
+        [LoggerMessage(1002, LogLevel.Information, "Stopped cleanly at commit {Commit}")]
+        public static partial void Stopped(ILogger logger, long commit);
+
+        [LoggerMessage(1003, LogLevel.Warning, "{Count} dead letters from {Source}: {Reason}. {Detail}")]
+        public static partial void DeadLetters(ILogger logger, long count, string source, string reason, string detail);
+
+        [LoggerMessage(1004, LogLevel.Error, "A shard failed")]
+        public static partial void ShardFailed(ILogger logger, Exception exception);
+
+        [LoggerMessage(1005, LogLevel.Error, "The journal failed")]
+        public static partial void JournalFailed(ILogger logger, Exception exception);
+    }
+}

@@ -1,0 +1,48 @@
+using StreamLstm.Core.Forecasting;
+using StreamLstm.Runtime.Journal;
+using StreamLstm.Runtime.Profiles;
+
+namespace StreamLstm.Runtime;
+
+/// <summary>How the engine runs; validated by the composition root.</summary>
+public sealed record EngineSettings
+{
+    /// <summary>Folder of journal, state log and models; locked by the running worker.</summary>
+    public required string StateDirectory { get; init; }
+
+    public required IReadOnlyList<Profile> Profiles { get; init; }
+
+    /// <summary>Threads that own partitions; may change at any restart.</summary>
+    public int Shards { get; init; } = 1;
+
+    public int MaxStreamsPerPartition { get; init; } = 4096;
+
+    /// <summary>Most log entries handled by one commit.</summary>
+    public int MaxBatchEntries { get; init; } = 20_000;
+
+    public JournalSettings Journal { get; init; } = new();
+
+    /// <summary>Never delete journal segments, so that the whole history can be replayed.</summary>
+    public bool KeepJournal { get; init; }
+
+    /// <summary>Frames that start before this time (Unix microseconds) warm the state without results, alarms or skill.</summary>
+    public long MuteBeforeMicros { get; init; } = long.MinValue;
+
+    /// <summary>Seed of weight initialisation and of the choice of training windows.</summary>
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>Called for every processed frame, on a shard's thread; for backtests.</summary>
+    public IFrameObserver? Observer { get; init; }
+}
+
+/// <summary>Sees every frame with its verdict and forecast. Thread-safe.</summary>
+public interface IFrameObserver
+{
+    /// <param name="stream">Stream key.</param>
+    /// <param name="channel">Channel index.</param>
+    /// <param name="frame">Frame index (start = index · interval).</param>
+    /// <param name="value">The frame's value, NaN if it is missing.</param>
+    /// <param name="score">Made before anything was learnt from the frame.</param>
+    /// <param name="forecast">[K, Q] issued after the frame.</param>
+    void OnFrame(string stream, int channel, long frame, double value, in FrameScore score, ReadOnlySpan<float> forecast);
+}

@@ -1,0 +1,374 @@
+using System.Threading.Channels;
+using StreamLstm.Runtime.Ingress;
+using StreamLstm.Runtime.Sharding;
+using StreamLstm.Runtime.Storage;
+
+namespace StreamLstm.Runtime.Journal;
+
+/// <summary>
+/// The local partitioned log of inputs that have no offsets of their own (MQTT, HTTP, files, the simulator): samples with arrival
+/// stamp, ticks, control entries, dead letters and the positions of resumable sources, in one physical order. An append completes
+/// when its bytes are on stable storage; concurrent appends share one fsync (group commit).
+/// Record: <c>[kind u8]</c>, then for a batch <c>[source block][position block][n i32] n×{key block, event i64, arrival i64,
+/// d u8, values f64…} [m i32] m×dead letter</c>; for ticks <c>[n i32] n×{partition u8, clock i64}</c>; for an activation
+/// <c>[profile block][version i32]</c>; for a reset <c>[key block][clock i64]</c>.
+/// </summary>
+internal sealed class Journal : IIngress, IAsyncDisposable
+{
+    private const byte KindBatch = 1;
+    private const byte KindTicks = 2;
+    private const byte KindActivate = 3;
+    private const byte KindReset = 4;
+    private const int MaxKeyBytes = 512;
+
+    private readonly RecordLog _log;
+    private readonly Channel<Request> _requests;
+    private readonly Task _writer;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Dictionary<string, string> _positions = [];
+    private readonly long _maxFutureMicros;
+    private readonly long _maxBacklogBytes;
+    private readonly SemaphoreSlim _readable = new(0, 1);
+    private readonly SemaphoreSlim _consumedSignal = new(0, 1);
+    private long _durable;
+    private long _consumed;
+    private byte[] _readBuffer = new byte[64 * 1024];
+
+    public Journal(string directory, TimeProvider clock, JournalSettings settings)
+    {
+        Clock = clock;
+        _maxFutureMicros = (long)settings.MaxFuture.TotalMicroseconds;
+        _maxBacklogBytes = settings.MaxBacklogBytes;
+        _log = new RecordLog(directory, settings.SegmentBytes);
+        _durable = _log.End;
+        _requests = Channel.CreateBounded<Request>(new BoundedChannelOptions(1024) { SingleReader = true });
+        _writer = Task.Run(WriteLoopAsync);
+    }
+
+    public TimeProvider Clock { get; }
+
+    /// <summary>Position up to which everything is on stable storage.</summary>
+    public long Durable => Volatile.Read(ref _durable);
+
+    public long Start => _log.Start;
+
+    public long Bytes => _log.Bytes;
+
+    /// <summary>Fails when the writer has failed (disk full, fsync error): the host must stop.</summary>
+    public Task Failed => _writer;
+
+    public async ValueTask AppendAsync(SampleBatch batch, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        if (batch.IsEmpty)
+            return;
+        while (Durable - Volatile.Read(ref _consumed) > _maxBacklogBytes)
+            await _consumedSignal.WaitAsync(TimeSpan.FromMilliseconds(100), cancellationToken);
+        var bytes = new ByteWriter();
+        Encode(batch, bytes);
+        await EnqueueAsync(new Request(bytes, batch.SourceName, batch.SourcePosition), cancellationToken);
+    }
+
+    public ValueTask AppendTicksAsync(IReadOnlyList<(int Partition, long Clock)> ticks, CancellationToken cancellationToken)
+    {
+        var bytes = new ByteWriter();
+        bytes.Byte(KindTicks);
+        bytes.Int32(ticks.Count);
+        foreach (var (partition, clock) in ticks)
+        {
+            bytes.Byte((byte)partition);
+            bytes.Int64(clock);
+        }
+
+        return EnqueueAsync(new Request(bytes, null, null), cancellationToken);
+    }
+
+    public ValueTask AppendActivationAsync(string profile, int version, CancellationToken cancellationToken)
+    {
+        var bytes = new ByteWriter();
+        bytes.Byte(KindActivate);
+        bytes.String(profile);
+        bytes.Int32(version);
+        return EnqueueAsync(new Request(bytes, null, null), cancellationToken);
+    }
+
+    public ValueTask AppendResetAsync(ReadOnlyMemory<byte> key, CancellationToken cancellationToken)
+    {
+        var bytes = new ByteWriter();
+        bytes.Byte(KindReset);
+        bytes.Block(key.Span);
+        bytes.Int64(UnixMicros.Now(Clock));
+        return EnqueueAsync(new Request(bytes, null, null), cancellationToken);
+    }
+
+    public string? Position(string source)
+    {
+        lock (_positions)
+            return _positions.GetValueOrDefault(source);
+    }
+
+    /// <summary>Takes over what the last commit knew, before <see cref="ReplayPositions"/> adds what came after it.</summary>
+    public void SetPosition(string source, string position)
+    {
+        lock (_positions)
+            _positions[source] = position;
+    }
+
+    /// <summary>Reads the source positions between the commit and the end, without touching the entries.</summary>
+    public void ReplayPositions(long from)
+    {
+        var scan = new LogBatch();
+        while (ReadInto(scan, from, 100_000))
+        {
+            from = scan.Next;
+            foreach (var (source, position) in scan.SourcePositions)
+                SetPosition(source, position);
+            scan.Clear();
+        }
+    }
+
+    /// <summary>Waits until there is something durable after <paramref name="position"/>.</summary>
+    public async ValueTask WaitAsync(long position, CancellationToken cancellationToken)
+    {
+        while (Durable <= position)
+        {
+            if (_writer.IsCompleted)
+                await _writer;
+            await _readable.WaitAsync(TimeSpan.FromMilliseconds(250), cancellationToken);
+        }
+    }
+
+    /// <summary>Fills the batch with whole records from a position up to the durable end; false if there are none.</summary>
+    public bool ReadInto(LogBatch batch, long position, int maxEntries)
+    {
+        var end = Durable;
+        batch.Next = position;
+        while (batch.Next < end && batch.Count + batch.DeadLetters.Count < maxEntries)
+        {
+            if (!_log.TryRead(batch.Next, ref _readBuffer, out var length, out var next))
+                break;
+            Decode(_readBuffer.AsSpan(0, length), batch.Next, batch);
+            batch.Next = next;
+        }
+
+        return batch.Next > position;
+    }
+
+    /// <summary>Everything before the position has been committed.</summary>
+    public void Release(long position, bool keep)
+    {
+        Volatile.Write(ref _consumed, position);
+        if (_consumedSignal.CurrentCount == 0)
+            Signal(_consumedSignal);
+        if (!keep)
+            _log.TruncateBefore(position);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _requests.Writer.TryComplete();
+        try
+        {
+            await _writer;
+        }
+        finally
+        {
+            await _stop.CancelAsync();
+            _stop.Dispose();
+            _log.Dispose();
+            _readable.Dispose();
+            _consumedSignal.Dispose();
+        }
+    }
+
+    private async ValueTask EnqueueAsync(Request request, CancellationToken cancellationToken)
+    {
+        if (_writer.IsFaulted)
+            await _writer;
+        await _requests.Writer.WriteAsync(request, cancellationToken);
+        // Not cancellable from here on: the caller must learn whether its bytes are durable.
+        await request.Done.Task;
+    }
+
+    private async Task WriteLoopAsync()
+    {
+        var group = new List<Request>();
+        try
+        {
+            while (await _requests.Reader.WaitToReadAsync(_stop.Token))
+            {
+                var bytes = 0L;
+                while (bytes < 4 << 20 && _requests.Reader.TryRead(out var request))
+                {
+                    group.Add(request);
+                    bytes += request.Bytes.Length;
+                }
+
+                foreach (var request in group)
+                    _log.Append(request.Bytes.Written);
+                _log.Flush();
+                Volatile.Write(ref _durable, _log.End);
+                foreach (var request in group)
+                {
+                    if (request.Source is not null)
+                        SetPosition(request.Source, request.Position!);
+                    request.Done.SetResult();
+                }
+
+                group.Clear();
+                Signal(_readable);
+            }
+        }
+        catch (Exception e)
+        {
+            _requests.Writer.TryComplete(e);
+            foreach (var request in group)
+                request.Done.TrySetException(e);
+            while (_requests.Reader.TryRead(out var request))
+                request.Done.TrySetException(e);
+            throw;
+        }
+    }
+
+    private static void Signal(SemaphoreSlim signal)
+    {
+        try
+        {
+            signal.Release();
+        }
+        catch (SemaphoreFullException)
+        {
+            // Already signalled: one wake-up is enough.
+            return;
+        }
+    }
+
+    private void Encode(SampleBatch batch, ByteWriter w)
+    {
+        var letters = new List<DeadLetter>(batch.DeadLetters);
+        w.Byte(KindBatch);
+        w.String(batch.SourceName ?? "");
+        w.String(batch.SourcePosition ?? "");
+        var countAt = w.Length;
+        w.Int32(0);
+        var n = 0;
+        for (var i = 0; i < batch.Count; i++)
+        {
+            var key = batch.Key(i);
+            var values = batch.Values(i);
+            if (Refuse(key, batch.EventTime(i), batch.Arrival(i), values) is var (reason, detail))
+            {
+                var text = System.Text.Encoding.UTF8.GetString(key[..Math.Min(key.Length, MaxKeyBytes)]);
+                letters.Add(DeadLetter.Create(reason, batch.SourceName ?? "ingress", text, detail, batch.Arrival(i), [], text));
+                continue;
+            }
+
+            w.Block(key);
+            w.Int64(batch.EventTime(i));
+            w.Int64(batch.Arrival(i));
+            w.Byte((byte)values.Length);
+            foreach (var v in values)
+                w.Double(v);
+            n++;
+        }
+
+        w.PatchInt32(countAt, n);
+        w.Int32(letters.Count);
+        foreach (var letter in letters)
+        {
+            w.String(letter.Reason);
+            w.String(letter.Source);
+            w.String(letter.Position);
+            w.String(letter.Detail);
+            w.Int64(letter.ArrivalMicros);
+            w.Block(letter.Payload.Span);
+            w.Int32(letter.PayloadBytes);
+            w.String(letter.Stream ?? "");
+        }
+    }
+
+    private (string Reason, string Detail)? Refuse(ReadOnlySpan<byte> key, long eventTime, long arrival, ReadOnlySpan<double> values)
+    {
+        if (key.Length is 0 or > MaxKeyBytes)
+            return (DeadLetterReason.BadKey, $"The stream key has {key.Length} bytes; 1 to {MaxKeyBytes} are allowed.");
+        if (values.Length is 0 or > 255)
+            return (DeadLetterReason.ChannelCount, $"The sample has {values.Length} values; 1 to 255 are allowed.");
+        if (eventTime > arrival + _maxFutureMicros)
+            return (DeadLetterReason.Future, $"Event time {UnixMicros.ToDateTimeOffset(eventTime):O} is ahead of arrival {UnixMicros.ToDateTimeOffset(arrival):O}.");
+        var missing = 0;
+        foreach (var v in values)
+        {
+            if (double.IsInfinity(v) || Math.Abs(v) > 1e30)
+                return (DeadLetterReason.NotFinite, "A value is infinite or beyond ±1e30.");
+            if (double.IsNaN(v))
+                missing++;
+        }
+
+        return missing == values.Length ? (DeadLetterReason.NotFinite, "No value is a number.") : null;
+    }
+
+    private static void Decode(ReadOnlySpan<byte> record, long position, LogBatch batch)
+    {
+        var r = new ByteReader(record);
+        switch (r.Byte())
+        {
+            case KindBatch:
+                var source = r.String();
+                var sourcePosition = r.String();
+                if (source.Length > 0)
+                    batch.SourcePositions[source] = sourcePosition;
+                var n = r.Int32();
+                Span<double> values = stackalloc double[255];
+                var index = 0;
+                for (; index < n; index++)
+                {
+                    var key = r.Block();
+                    var eventTime = r.Int64();
+                    var arrival = r.Int64();
+                    var d = r.Byte();
+                    for (var i = 0; i < d; i++)
+                        values[i] = r.Double();
+                    batch.AddSample(position + index, key, eventTime, arrival, values[..d]);
+                }
+
+                var letters = r.Int32();
+                for (var i = 0; i < letters; i++, index++)
+                {
+                    var letter = new DeadLetter(r.String(), r.String(), r.String(), r.String(), r.Int64(), r.Block().ToArray(), r.Int32(), r.String() is { Length: > 0 } stream ? stream : null);
+                    batch.DeadLetters.Add((position + index, letter));
+                }
+
+                break;
+            case KindTicks:
+                var ticks = r.Int32();
+                for (var i = 0; i < ticks; i++)
+                    batch.AddTick(position + i, r.Byte(), r.Int64());
+                break;
+            case KindActivate:
+                batch.AddActivation(position, r.String(), r.Int32());
+                break;
+            case KindReset:
+                batch.AddReset(position, r.Block(), r.Int64());
+                break;
+            case var kind:
+                throw new CorruptLogException($"Unknown journal record kind {kind} at position {position}.");
+        }
+    }
+
+    private sealed record Request(ByteWriter Bytes, string? Source, string? Position)
+    {
+        public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+}
+
+/// <summary>Limits of the local journal.</summary>
+public sealed record JournalSettings
+{
+    public long SegmentBytes { get; init; } = 64 << 20;
+
+    /// <summary>When the engine is this far behind, appends wait: sources stop acknowledging instead of filling the disk.</summary>
+    public long MaxBacklogBytes { get; init; } = 256 << 20;
+
+    /// <summary>How far an event time may lie ahead of its arrival.</summary>
+    public TimeSpan MaxFuture { get; init; } = TimeSpan.FromMinutes(5);
+}

@@ -1,0 +1,58 @@
+using System.Globalization;
+using StreamLstm.Core.Recurrent;
+using StreamLstm.Runtime.Storage;
+
+namespace StreamLstm.Runtime.Models;
+
+/// <summary>
+/// Versions of the shared weights, one folder per profile: <c>models/&lt;profile&gt;/v0000012.weights</c>, and the trainer's own state
+/// beside them. A version is durable before its activation is journalled, and immutable afterwards. Thread-safe.
+/// </summary>
+internal sealed class ModelStore(string directory)
+{
+    private readonly Lock _gate = new();
+    private readonly Dictionary<(string, int), LstmForecasterWeights> _loaded = [];
+
+    public void Save(string profile, int version, LstmForecasterWeights weights, byte[] trainerState)
+    {
+        var folder = Folder(profile);
+        Directory.CreateDirectory(folder);
+        DirectorySync.ReplaceFile(WeightsPath(profile, version), weights.ToBytes());
+        DirectorySync.ReplaceFile(Path.Combine(folder, "trainer.state"), trainerState);
+        lock (_gate)
+            _loaded[(profile, version)] = weights;
+    }
+
+    public LstmForecasterWeights Load(string profile, int version)
+    {
+        lock (_gate)
+        {
+            if (_loaded.TryGetValue((profile, version), out var weights))
+                return weights;
+            var path = WeightsPath(profile, version);
+            if (!File.Exists(path))
+                throw new CorruptLogException($"Model version {version} of profile {profile} is in the log but {path} is missing.");
+            return _loaded[(profile, version)] = LstmForecasterWeights.FromBytes(File.ReadAllBytes(path));
+        }
+    }
+
+    /// <summary>The newest stored version, or 0.</summary>
+    public int Newest(string profile)
+    {
+        if (!Directory.Exists(Folder(profile)))
+            return 0;
+        return Directory.GetFiles(Folder(profile), "v*.weights")
+            .Select(path => int.TryParse(Path.GetFileNameWithoutExtension(path).AsSpan(1), NumberStyles.None, CultureInfo.InvariantCulture, out var v) ? v : 0)
+            .DefaultIfEmpty(0).Max();
+    }
+
+    public byte[]? TrainerState(string profile)
+    {
+        var path = Path.Combine(Folder(profile), "trainer.state");
+        return File.Exists(path) ? File.ReadAllBytes(path) : null;
+    }
+
+    private string Folder(string profile) => Path.Combine(directory, profile);
+
+    private string WeightsPath(string profile, int version) => Path.Combine(Folder(profile), "v" + version.ToString("D7", CultureInfo.InvariantCulture) + ".weights");
+}

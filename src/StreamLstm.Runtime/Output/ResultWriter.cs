@@ -1,0 +1,216 @@
+using System.Buffers;
+using System.Globalization;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using StreamLstm.Core.Forecasting;
+using StreamLstm.Runtime.Alignment;
+using StreamLstm.Runtime.Episodes;
+using StreamLstm.Runtime.Ingress;
+using StreamLstm.Runtime.Sharding;
+
+namespace StreamLstm.Runtime.Output;
+
+/// <summary>Writes the JSON of results, episodes and dead letters: one object, no line end, NaN never. One instance per shard.</summary>
+internal sealed class ResultWriter : IDisposable
+{
+    private readonly ArrayBufferWriter<byte> _buffer = new(8192);
+    private readonly Utf8JsonWriter _json;
+
+    public ResultWriter() => _json = new Utf8JsonWriter(_buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true });
+
+    /// <param name="work">The frame.</param>
+    /// <param name="values">[D]; NaN = missing.</param>
+    /// <param name="scores">[D].</param>
+    /// <param name="score">The stream's score over its channels.</param>
+    /// <param name="kind">The stream's anomaly, or none.</param>
+    /// <param name="forecasts">[D, K, Q], or empty for a result without forecast.</param>
+    public ReadOnlySpan<byte> Result(in FrameWork work, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores, float score, AnomalyKind kind, int direction, ReadOnlySpan<float> forecasts)
+    {
+        var session = work.Session;
+        var profile = session.Profile;
+        Begin();
+        _json.WriteNumber("schema"u8, 1);
+        _json.WriteString("stream"u8, session.Key);
+        _json.WriteString("profile"u8, profile.Name);
+        Time("time"u8, work.Frame * profile.IntervalMicros);
+        _json.WriteNumber("revision"u8, 0);
+        if (profile.Channels == 1)
+        {
+            Values(values[0], scores[0]);
+        }
+        else
+        {
+            _json.WriteNull("y"u8);
+            _json.WriteNull("yhat"u8);
+            _json.WriteNull("yhat_lower"u8);
+            _json.WriteNull("yhat_upper"u8);
+        }
+
+        var anomaly = kind != AnomalyKind.None;
+        _json.WriteNumber("anomaly_score"u8, score);
+        _json.WriteBoolean("anomaly"u8, anomaly);
+        _json.WriteString("severity"u8, anomaly ? EpisodeTracker.Severity(score) : "none");
+        if (anomaly && direction != 0)
+            _json.WriteString("direction"u8, direction > 0 ? "above" : "below");
+        else
+            _json.WriteNull("direction"u8);
+        if (anomaly)
+            _json.WriteString("type"u8, EpisodeTracker.TypeName(kind));
+        else
+            _json.WriteNull("type"u8);
+        if (session.Episode.IsOpen)
+            _json.WriteString("episode"u8, session.Episode.Id);
+        else
+            _json.WriteNull("episode"u8);
+        _json.WriteBoolean("imputed"u8, work.Kind == FrameKind.Imputed);
+        _json.WriteStartArray("quality"u8);
+        if (work.Kind == FrameKind.Stale)
+            _json.WriteStringValue("stale"u8);
+        if (work.Kind == FrameKind.Imputed)
+            _json.WriteStringValue("missing"u8);
+        if (!scores[0].HasForecast)
+            _json.WriteStringValue("cold"u8);
+        _json.WriteEndArray();
+        if (profile.Channels > 1)
+            Channels(profile, values, scores);
+        _json.WriteNumber("model_version"u8, work.Version);
+        Time("issued_at"u8, work.Clock);
+        if (forecasts.Length > 0)
+            Forecast(profile, work.Frame + 1, forecasts);
+        else
+            _json.WriteNull("forecast"u8);
+        return End();
+    }
+
+    public ReadOnlySpan<byte> Episode(StreamSession session, bool closed)
+    {
+        var e = session.Episode;
+        var interval = session.Profile.IntervalMicros;
+        Begin();
+        _json.WriteNumber("schema"u8, 1);
+        _json.WriteString("stream"u8, session.Key);
+        _json.WriteString("episode"u8, e.Id);
+        _json.WriteString("profile"u8, session.Profile.Name);
+        _json.WriteString("type"u8, EpisodeTracker.TypeName(e.Kind));
+        _json.WriteString("state"u8, closed ? "closed" : "open");
+        Time("start"u8, e.StartFrame * interval);
+        if (closed)
+            Time("end"u8, (e.LastFrame + 1) * interval);
+        else
+            _json.WriteNull("end"u8);
+        _json.WriteNumber("peak_score"u8, e.PeakScore);
+        _json.WriteString("severity"u8, EpisodeTracker.Severity(e.PeakScore));
+        if (e.Direction != 0)
+            _json.WriteString("direction"u8, e.Direction > 0 ? "above" : "below");
+        else
+            _json.WriteNull("direction"u8);
+        return End();
+    }
+
+    public ReadOnlySpan<byte> DeadLetter(DeadLetter letter)
+    {
+        Begin();
+        _json.WriteNumber("schema"u8, 1);
+        _json.WriteString("reason"u8, letter.Reason);
+        _json.WriteString("source"u8, letter.Source);
+        _json.WriteString("position"u8, letter.Position);
+        _json.WriteString("detail"u8, letter.Detail);
+        Time("arrival"u8, letter.ArrivalMicros);
+        if (letter.Stream is null)
+            _json.WriteNull("stream"u8);
+        else
+            _json.WriteString("stream"u8, letter.Stream);
+        _json.WriteBase64String("payload_base64"u8, letter.Payload.Span);
+        _json.WriteNumber("payload_bytes"u8, letter.PayloadBytes);
+        return End();
+    }
+
+    public void Dispose() => _json.Dispose();
+
+    private void Values(double value, in FrameScore score)
+    {
+        Number("y"u8, value);
+        Number("yhat"u8, score.HasForecast ? score.Expected : double.NaN);
+        Number("yhat_lower"u8, score.HasForecast ? score.Lower : double.NaN);
+        Number("yhat_upper"u8, score.HasForecast ? score.Upper : double.NaN);
+    }
+
+    private void Channels(ProfileRuntime profile, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores)
+    {
+        var total = 0f;
+        foreach (var s in scores)
+            total += s.Score * s.Score;
+        _json.WriteStartObject("channels"u8);
+        for (var i = 0; i < values.Length; i++)
+        {
+            _json.WriteStartObject(profile.Profile.Channels[i]);
+            Values(values[i], scores[i]);
+            _json.WriteNumber("share"u8, total > 0 ? scores[i].Score * scores[i].Score / total : 1f / values.Length);
+            _json.WriteEndObject();
+        }
+
+        _json.WriteEndObject();
+    }
+
+    private void Forecast(ProfileRuntime profile, long firstFrame, ReadOnlySpan<float> forecasts)
+    {
+        var k = profile.Plan.Horizon;
+        var q = profile.Plan.Quantiles.Length;
+        _json.WriteStartObject("forecast"u8);
+        Time("start"u8, firstFrame * profile.IntervalMicros);
+        _json.WriteNumber("step_s"u8, profile.Profile.Interval.TotalSeconds);
+        _json.WriteStartArray("quantiles"u8);
+        foreach (var level in profile.Profile.Quantiles)
+            _json.WriteNumberValue(level);
+        _json.WriteEndArray();
+        _json.WriteStartArray("values"u8);
+        for (var c = 0; c < profile.Channels; c++)
+        {
+            if (profile.Channels > 1)
+                _json.WriteStartArray();
+            for (var h = 0; h < k; h++)
+            {
+                _json.WriteStartArray();
+                foreach (var v in forecasts.Slice(((c * k) + h) * q, q))
+                    _json.WriteNumberValue(v);
+                _json.WriteEndArray();
+            }
+
+            if (profile.Channels > 1)
+                _json.WriteEndArray();
+        }
+
+        _json.WriteEndArray();
+        _json.WriteEndObject();
+    }
+
+    private void Number(ReadOnlySpan<byte> name, double v)
+    {
+        if (double.IsFinite(v))
+            _json.WriteNumber(name, v);
+        else
+            _json.WriteNull(name);
+    }
+
+    private void Time(ReadOnlySpan<byte> name, long micros)
+    {
+        Span<byte> text = stackalloc byte[32];
+        var format = micros % 1_000_000 == 0 ? "yyyy-MM-ddTHH:mm:ssZ" : "yyyy-MM-ddTHH:mm:ss.ffffffZ";
+        UnixMicros.ToDateTimeOffset(micros).TryFormat(text, out var n, format, CultureInfo.InvariantCulture);
+        _json.WriteString(name, text[..n]);
+    }
+
+    private void Begin()
+    {
+        _buffer.ResetWrittenCount();
+        _json.Reset(_buffer);
+        _json.WriteStartObject();
+    }
+
+    private ReadOnlySpan<byte> End()
+    {
+        _json.WriteEndObject();
+        _json.Flush();
+        return _buffer.WrittenSpan;
+    }
+}

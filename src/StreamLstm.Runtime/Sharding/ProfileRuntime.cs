@@ -1,0 +1,55 @@
+using StreamLstm.Core.Forecasting;
+using StreamLstm.Core.Recurrent;
+using StreamLstm.Runtime.Ingress;
+using StreamLstm.Runtime.Profiles;
+
+namespace StreamLstm.Runtime.Sharding;
+
+/// <summary>A profile with what follows from it: plan, network shape, calendar. Immutable, shared by all shards.</summary>
+internal sealed class ProfileRuntime
+{
+    private const long MicrosPerSecond = 1_000_000;
+    private const long SecondsPerDay = 86_400;
+
+    public ProfileRuntime(int index, Profile profile)
+    {
+        Index = index;
+        Profile = profile;
+        IntervalMicros = (long)profile.Interval.TotalMicroseconds;
+        var day = profile.DayFrames;
+        // A week of very short frames would be a table nobody's state can afford; such profiles have the daily season only.
+        var week = day > 0 && day <= 288 ? 7 * day : 0;
+        var framesPerWeek = TimeSpan.FromDays(7) / profile.Interval;
+        Plan = new ForecastPlan(day, week, profile.HorizonSteps, profile.HiddenSize, profile.Quantiles, Math.Clamp(profile.Sensitivity / framesPerWeek, 1e-7, 0.049));
+        Shape = new LstmForecasterShape(Plan.Inputs, Plan.Hidden, Plan.Horizon);
+    }
+
+    public int Index { get; }
+
+    public Profile Profile { get; }
+
+    public string Name => Profile.Name;
+
+    public int Channels => Profile.Channels.Count;
+
+    public long IntervalMicros { get; }
+
+    public ForecastPlan Plan { get; }
+
+    public LstmForecasterShape Shape { get; }
+
+    /// <summary>Local day and week phase of a frame; weeks begin on Monday.</summary>
+    public FramePhase Phase(long frame)
+    {
+        if (Plan.DayFrames == 0)
+            return default;
+        var seconds = frame * IntervalMicros / MicrosPerSecond;
+        if (Profile.Zone != TimeZoneInfo.Utc)
+            seconds += (long)Profile.Zone.GetUtcOffset(UnixMicros.ToDateTimeOffset(seconds * MicrosPerSecond).UtcDateTime).TotalSeconds;
+        var day = seconds / SecondsPerDay - (seconds % SecondsPerDay < 0 ? 1 : 0);
+        var inDay = (seconds - (day * SecondsPerDay)) * Plan.DayFrames / SecondsPerDay;
+        // 1970-01-01 was a Thursday: three days after Monday.
+        var weekday = (((day + 3) % 7) + 7) % 7;
+        return new FramePhase((int)inDay, Plan.WeekFrames > 0 ? (int)((weekday * Plan.DayFrames) + inDay) : 0);
+    }
+}

@@ -1,0 +1,961 @@
+using System.Text;
+using System.Text.Json.Nodes;
+using System.Threading.Channels;
+using StreamLstm.Core.Forecasting;
+using StreamLstm.Core.Recurrent;
+using StreamLstm.Runtime.Alignment;
+using StreamLstm.Runtime.Episodes;
+using StreamLstm.Runtime.Ingress;
+using StreamLstm.Runtime.Models;
+using StreamLstm.Runtime.Output;
+using StreamLstm.Runtime.Profiles;
+using StreamLstm.Runtime.Storage;
+using StreamLstm.Runtime.Training;
+
+namespace StreamLstm.Runtime.Sharding;
+
+/// <summary>What one shard made of a batch.</summary>
+internal sealed class ShardOutput
+{
+    public List<PendingOutput> Outputs { get; } = [];
+
+    /// <summary>The JSON bytes that <see cref="Outputs"/> point into.</summary>
+    public ByteWriter Json { get; } = new();
+
+    /// <summary>Encoded state of the touched streams, see <see cref="Shard"/>.</summary>
+    public ByteWriter State { get; } = new();
+
+    public int StateCount { get; set; }
+
+    /// <summary>Streams that wrote a snapshot; the commit tells them its position.</summary>
+    public List<StreamSession> Snapshots { get; } = [];
+
+    public List<TrainingRow> TrainingRows { get; } = [];
+
+    public OutcomeCounts Outcomes { get; } = new();
+
+    public long Frames { get; set; }
+
+    public void Clear()
+    {
+        Outputs.Clear();
+        Json.Clear();
+        State.Clear();
+        StateCount = 0;
+        Snapshots.Clear();
+        TrainingRows.Clear();
+        Outcomes.Clear();
+        Frames = 0;
+    }
+}
+
+/// <summary>An output and its place in the total order (Lsn, Sub), which depends on the log alone.</summary>
+internal readonly record struct PendingOutput(long Lsn, int Sub, OutputKind Kind, string Stream, long TimeMicros, int Start, int Length);
+
+/// <summary>Samples by outcome, for the metrics.</summary>
+internal sealed class OutcomeCounts
+{
+    public long Accepted { get; set; }
+
+    public long Duplicate { get; set; }
+
+    public long Late { get; set; }
+
+    public long Rejected { get; set; }
+
+    public long Dip { get; set; }
+
+    public long Imputed { get; set; }
+
+    public long Stale { get; set; }
+
+    public void Clear() => Accepted = Duplicate = Late = Rejected = Dip = Imputed = Stale = 0;
+
+    public void AddTo(OutcomeCounts o)
+    {
+        o.Accepted += Accepted;
+        o.Duplicate += Duplicate;
+        o.Late += Late;
+        o.Rejected += Rejected;
+        o.Dip += Dip;
+        o.Imputed += Imputed;
+        o.Stale += Stale;
+    }
+}
+
+/// <summary>
+/// Owns a set of partitions and is the only one to touch their streams. A batch is handled in two passes: entries in log order through
+/// the aligners give frames; frames are then processed in waves (the k-th frame of every stream together), so that the network
+/// steps many series at once. What is computed for a stream depends on the log alone, not on the batch, the wave or the shard.
+/// State record of a stream in a commit: <c>[kind u8: 1 = snapshot, 2 = entries][key block][profile block][body block]</c>; body =
+/// <c>[aligner][episode][frames i64]</c>, then for a snapshot d × record words, for entries <c>[n i32] n×{frame i64, kind u8, length i64, version i32, values d×f64}</c>.
+/// </summary>
+internal sealed class Shard : IFrameReceiver, IAsyncDisposable
+{
+    public const byte SnapshotRecord = 1;
+    public const byte EntriesRecord = 2;
+    private const int SnapshotEvery = 32;
+    private const int BlockRows = 64;
+
+    private readonly EngineSettings _settings;
+    private readonly ProfileRuntime[] _profiles;
+    private readonly ProfileSelector _selector;
+    private readonly ProfileShard[] _perProfile;
+    private readonly Partition?[] _partitions = new Partition?[VirtualPartition.Count];
+    private readonly ShardOutput _output = new();
+    private readonly ResultWriter _writer = new();
+    private readonly List<FrameWork> _frames = [];
+    private readonly List<double> _frameValues = [];
+    private readonly List<StreamSession> _touched = [];
+    private readonly List<List<int>> _waves = [];
+    private readonly Queue<(StreamSession Session, long Position)> _bySnapshot = new();
+    private readonly Channel<Func<object?>> _work = Channel.CreateBounded<Func<object?>>(4);
+    private readonly Channel<object?> _done = Channel.CreateBounded<object?>(4);
+    private readonly Task _thread;
+    private readonly double[] _valueScratch = new double[255];
+
+    // Context of the entry being aligned.
+    private StreamSession _session = null!;
+    private long _lsn;
+    private int _sub;
+    private long _clock;
+    private bool _emit = true;
+    private long _heartbeat;
+
+    public Shard(int index, int shards, EngineSettings settings, ProfileRuntime[] profiles, ModelStore models)
+    {
+        _settings = settings;
+        _profiles = profiles;
+        _selector = new ProfileSelector([.. profiles.Select(p => p.Profile)]);
+        _perProfile = [.. profiles.Select(p => new ProfileShard(p, models))];
+        for (var p = index; p < VirtualPartition.Count; p += shards)
+            _partitions[p] = new Partition(p, profiles.Length);
+        _thread = Task.Factory.StartNew(RunAsync, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
+    }
+
+    public IEnumerable<Partition> Partitions => _partitions.Where(p => p is not null)!;
+
+    public int Streams => Partitions.Sum(p => p.Sessions.Count);
+
+    public int StaleStreams => Partitions.Sum(p => p.Sessions.Values.Count(s => s.Aligner.IsStale));
+
+    public int OpenEpisodes => Partitions.Sum(p => p.Sessions.Values.Count(s => s.Episode.IsOpen));
+
+    /// <summary>State-log position of the stream snapshot written longest ago, or null without streams.</summary>
+    public long? OldestSnapshot
+    {
+        get
+        {
+            while (_bySnapshot.TryPeek(out var oldest) && oldest.Session.SnapshotPosition != oldest.Position)
+                _bySnapshot.Dequeue();
+            return _bySnapshot.TryPeek(out var head) ? head.Position : null;
+        }
+    }
+
+    public long StateBytes => _perProfile.Sum(p => p.Arena.Bytes);
+
+    /// <summary>Environment.TickCount64 of the last finished piece of work.</summary>
+    public long Heartbeat => Volatile.Read(ref _heartbeat);
+
+    public SkillSums Skill(int profile) => _perProfile[profile].Skill;
+
+    /// <summary>Runs a piece of work on the shard's thread. One caller at a time.</summary>
+    public async ValueTask<T> InvokeAsync<T>(Func<Shard, T> work)
+    {
+        await _work.Writer.WriteAsync(() => work(this));
+        if (await _done.Reader.WaitToReadAsync() && _done.Reader.TryRead(out var result))
+            return (T)result!;
+        await _thread;
+        throw new InvalidOperationException("The shard has stopped.");
+    }
+
+    public ShardOutput Process(LogBatch batch)
+    {
+        _output.Clear();
+        foreach (var partition in Partitions)
+        {
+            foreach (var entry in batch.Entries(partition.Id))
+                Align(partition, batch, entry);
+        }
+
+        RunWaves();
+        if (batch.SnapshotBefore > 0)
+            TouchOldSnapshots(batch.SnapshotBefore);
+        EncodeTouched();
+        return _output;
+    }
+
+    /// <summary>Writes a snapshot of every stream that has moved since its last one (a graceful stop).</summary>
+    public ShardOutput SnapshotAll()
+    {
+        _output.Clear();
+        foreach (var partition in Partitions)
+        {
+            foreach (var session in InKeyOrder(partition))
+            {
+                if (session.FramesSinceSnapshot > 0 || session.SnapshotPosition < 0)
+                {
+                    session.FramesSinceSnapshot = SnapshotEvery;
+                    Touch(session);
+                }
+            }
+        }
+
+        EncodeTouched();
+        return _output;
+    }
+
+    /// <summary>Sets what a restored commit says of a partition.</summary>
+    public void RestorePartition(int partition, long clock, IReadOnlyList<(string Profile, int Version)> active)
+    {
+        if (_partitions[partition] is not { } p)
+            return;
+        p.Clock = clock;
+        foreach (var (profile, version) in active)
+        {
+            if (Array.Find(_profiles, x => x.Name == profile) is { } runtime)
+                p.ActiveVersion[runtime.Index] = version;
+        }
+    }
+
+    /// <summary>Rebuilds one stream: latest snapshot, then its entries through the same step code. False if the partition isn't ours.</summary>
+    public bool RestoreStream(RestoredStream stream)
+    {
+        var partitionId = VirtualPartition.Of(stream.Key);
+        if (_partitions[partitionId] is not { } partition)
+            return false;
+        var profile = Array.Find(_profiles, p => p.Name == stream.Profile)
+            ?? throw new CorruptLogException($"Stored stream {Encoding.UTF8.GetString(stream.Key)} uses profile {stream.Profile}, which the configuration doesn't have. Restore the profile or start with an empty state folder.");
+        var shard = _perProfile[profile.Index];
+        var session = new StreamSession(stream.Key, profile, shard.Arena.Allocate(profile.Channels), partitionId) { SnapshotPosition = stream.SnapshotPosition };
+        var r = new ByteReader(stream.Snapshot);
+        ReadHeader(ref r, session);
+        foreach (var slot in session.Slots)
+        {
+            if (r.Int32() != profile.Plan.RecordWords)
+                throw new CorruptLogException($"Stored state of {session.Name} has another layout than profile {profile.Name} gives now (horizon, seasons, quantiles or units changed). Restore the profile or start with an empty state folder.");
+            r.Floats(shard.Arena.Record(slot));
+        }
+
+        partition.Sessions.Add(session.Key, session);
+        _bySnapshot.Enqueue((session, session.SnapshotPosition));
+        _emit = false;
+        foreach (var entries in stream.Entries)
+        {
+            var e = new ByteReader(entries);
+            ReadHeader(ref e, session);
+            var n = e.Int32();
+            for (var i = 0; i < n; i++)
+            {
+                var work = new FrameWork { Session = session, Frame = e.Int64(), Kind = (FrameKind)e.Byte(), Length = e.Int64(), Version = e.Int32(), ValuesAt = _frameValues.Count, NextOfStream = -1 };
+                var values = e.Byte();
+                for (var c = 0; c < values; c++)
+                    _frameValues.Add(e.Double());
+                Schedule(work);
+                session.FramesSinceSnapshot++;
+            }
+        }
+
+        var frameCount = session.Frames;
+        RunWaves();
+        session.Frames = frameCount;
+        foreach (var touched in _touched)
+        {
+            touched.Touched = false;
+            touched.FirstFrame = touched.LastFrame = -1;
+        }
+
+        _touched.Clear();
+        _frames.Clear();
+        _frameValues.Clear();
+        _output.Clear();
+        _emit = true;
+        partition.NextDeadline = Math.Min(partition.NextDeadline, session.Aligner.Deadline);
+        return true;
+    }
+
+    /// <summary>A person's view of a stream's recurrent state.</summary>
+    public JsonObject? Describe(byte[] key)
+    {
+        if (_partitions[VirtualPartition.Of(key)] is not { } partition || !partition.Sessions.TryGetValue(key, out var session))
+            return null;
+        var shard = _perProfile[session.Profile.Index];
+        var channels = new JsonObject();
+        for (var c = 0; c < session.Slots.Length; c++)
+        {
+            var record = shard.Arena.Record(session.Slots[c]);
+            var plan = session.Profile.Plan;
+            var weights = new float[plan.Knots.Length * ForecastPlan.Experts];
+            shard.Model.Weights(record, weights);
+            var experts = new JsonObject();
+            for (var j = 0; j < plan.Knots.Length; j++)
+            {
+                var row = new JsonObject();
+                for (var m = 0; m < ForecastPlan.Experts; m++)
+                    row[((Expert)m).ToString().ToLowerInvariant()] = MathF.Round(weights[(j * ForecastPlan.Experts) + m], 4);
+                experts[plan.Knots[j].ToString(System.Globalization.CultureInfo.InvariantCulture)] = row;
+            }
+
+            channels[session.Profile.Profile.Channels[c]] = new JsonObject
+            {
+                ["observed_frames"] = shard.Model.Observed(record),
+                ["scale"] = shard.Model.Scale(record),
+                ["hidden"] = new JsonArray([.. shard.Model.HiddenState(record).ToArray().Select(v => (JsonNode)v)]),
+                ["cell"] = new JsonArray([.. shard.Model.CellState(record).ToArray().Select(v => (JsonNode)v)]),
+                ["expert_weights"] = experts,
+            };
+        }
+
+        return new JsonObject
+        {
+            ["stream"] = session.Name,
+            ["profile"] = session.Profile.Name,
+            ["partition"] = session.Partition,
+            ["frames"] = session.Frames,
+            ["stale"] = session.Aligner.IsStale,
+            ["model_version"] = partition.ActiveVersion[session.Profile.Index],
+            ["state_bytes"] = session.Slots.Length * session.Profile.Plan.RecordWords * 4,
+            ["channels"] = channels,
+        };
+    }
+
+    public void OnFrame(long frame, FrameKind kind, long length, ReadOnlySpan<double> values)
+    {
+        var partition = _partitions[_session.Partition]!;
+        var work = new FrameWork
+        {
+            Session = _session,
+            Frame = frame,
+            Kind = kind,
+            Length = length,
+            ValuesAt = _frameValues.Count,
+            Lsn = _lsn,
+            Sub = _sub++,
+            Clock = _clock,
+            Version = partition.ActiveVersion[_session.Profile.Index],
+            NextOfStream = -1,
+        };
+        foreach (var v in values)
+            _frameValues.Add(v);
+        Schedule(work);
+        if (kind == FrameKind.Imputed)
+            _output.Outcomes.Imputed++;
+        else if (kind == FrameKind.Stale)
+            _output.Outcomes.Stale++;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _work.Writer.TryComplete();
+        try
+        {
+            await _thread;
+        }
+        finally
+        {
+            _writer.Dispose();
+        }
+    }
+
+    private async Task RunAsync()
+    {
+        try
+        {
+            // Blocking waits keep the shard on its own thread: its scratch buffers and caches stay with it.
+            while (await _work.Reader.WaitToReadAsync())
+            {
+                while (_work.Reader.TryRead(out var work))
+                {
+                    var result = work();
+                    Volatile.Write(ref _heartbeat, Environment.TickCount64);
+                    await _done.Writer.WriteAsync(result);
+                }
+            }
+        }
+        catch (Exception e)
+        {
+            _done.Writer.TryComplete(e);
+            throw;
+        }
+
+        _done.Writer.TryComplete();
+    }
+
+    private void Align(Partition partition, LogBatch batch, int entry)
+    {
+        _lsn = batch.Lsn[entry];
+        _sub = 0;
+        switch (batch.Kind[entry])
+        {
+            case EntryKind.Sample:
+                partition.Clock = Math.Max(partition.Clock, batch.Clock[entry]);
+                _clock = partition.Clock;
+                AlignSample(partition, batch.Samples, batch.SampleIndex[entry]);
+                break;
+            case EntryKind.Tick:
+                partition.Clock = Math.Max(partition.Clock, batch.Clock[entry]);
+                _clock = partition.Clock;
+                AlignTick(partition);
+                break;
+            case EntryKind.Activate:
+                var (profile, version) = batch.Activations[batch.SampleIndex[entry]];
+                if (Array.Find(_profiles, p => p.Name == profile) is { } runtime)
+                    partition.ActiveVersion[runtime.Index] = version;
+                break;
+            case EntryKind.Reset:
+                if (partition.Sessions.TryGetValue(batch.Samples.Key(batch.SampleIndex[entry]).ToArray(), out var session))
+                    Schedule(new FrameWork { Session = session, Kind = FrameKind.Bridge, Length = -1, Lsn = _lsn, Clock = partition.Clock, NextOfStream = -1, ValuesAt = _frameValues.Count });
+                break;
+            default:
+                throw new InvalidOperationException($"Unknown log entry {batch.Kind[entry]}.");
+        }
+    }
+
+    private void AlignSample(Partition partition, SampleBatch samples, int i)
+    {
+        var key = samples.Key(i);
+        var lookup = partition.Sessions.GetAlternateLookup<ReadOnlySpan<byte>>();
+        if (!lookup.TryGetValue(key, out var session))
+        {
+            if (_selector.Select(key) is not { } profile)
+            {
+                Reject(samples, i, DeadLetterReason.Unmatched, "No profile selects this stream.");
+                return;
+            }
+
+            if (partition.Sessions.Count >= _settings.MaxStreamsPerPartition)
+            {
+                Reject(samples, i, DeadLetterReason.StreamLimit, $"Partition {partition.Id} already has {_settings.MaxStreamsPerPartition} streams.");
+                return;
+            }
+
+            if (!CheckValues(profile, samples, i))
+                return;
+            var runtime = Array.Find(_profiles, p => p.Profile == profile)!;
+            var shard = _perProfile[runtime.Index];
+            session = new StreamSession(key.ToArray(), runtime, shard.Arena.Allocate(runtime.Channels), partition.Id)
+            {
+                FramesSinceSnapshot = (int)(VirtualPartition.Murmur2(key) / 64 % SnapshotEvery),
+            };
+            foreach (var slot in session.Slots)
+                shard.Model.Initialise(shard.Arena.Record(slot));
+            partition.Sessions.Add(session.Key, session);
+        }
+        else if (!CheckValues(session.Profile.Profile, samples, i))
+        {
+            return;
+        }
+
+        _session = session;
+        var outcome = session.Aligner.Add(samples.EventTime(i), samples.Arrival(i), samples.Values(i), this);
+        switch (outcome)
+        {
+            case SampleOutcome.Accepted:
+                _output.Outcomes.Accepted++;
+                break;
+            case SampleOutcome.Duplicate:
+                _output.Outcomes.Duplicate++;
+                break;
+            case SampleOutcome.Dip:
+                _output.Outcomes.Dip++;
+                break;
+            case SampleOutcome.Late:
+                _output.Outcomes.Late++;
+                Reject(samples, i, DeadLetterReason.Late, $"Its interval was closed; the newest event time of the stream is {UnixMicros.ToDateTimeOffset(session.Aligner.NewestEventTime):O}.");
+                break;
+            default:
+                Reject(samples, i, DeadLetterReason.FrameOverflow, $"The interval already holds {session.Profile.Profile.MaxSamplesPerFrame} samples.");
+                break;
+        }
+
+        Touch(session);
+        partition.NextDeadline = Math.Min(partition.NextDeadline, session.Aligner.Deadline);
+    }
+
+    private void AlignTick(Partition partition)
+    {
+        if (partition.NextDeadline > partition.Clock)
+            return;
+        partition.NextDeadline = long.MaxValue;
+        foreach (var session in InKeyOrder(partition))
+        {
+            if (session.Aligner.Deadline <= partition.Clock)
+            {
+                _session = session;
+                session.Aligner.OnTick(partition.Clock, this);
+                Touch(session);
+            }
+
+            partition.NextDeadline = Math.Min(partition.NextDeadline, session.Aligner.Deadline);
+        }
+    }
+
+    private bool CheckValues(Profile profile, SampleBatch samples, int i)
+    {
+        var values = samples.Values(i);
+        if (values.Length != profile.Channels.Count)
+        {
+            Reject(samples, i, DeadLetterReason.ChannelCount, $"The sample has {values.Length} values; profile {profile.Name} has {profile.Channels.Count} channels.");
+            return false;
+        }
+
+        foreach (var v in values)
+        {
+            if (v < profile.ValidMin || v > profile.ValidMax)
+            {
+                Reject(samples, i, DeadLetterReason.OutOfRange, $"{v.ToString(System.Globalization.CultureInfo.InvariantCulture)} lies outside the valid range of profile {profile.Name}.");
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private void Reject(SampleBatch samples, int i, string reason, string detail)
+    {
+        _output.Outcomes.Rejected += reason == DeadLetterReason.Late ? 0 : 1;
+        var stream = Encoding.UTF8.GetString(samples.Key(i));
+        var payload = Encoding.UTF8.GetBytes(FormattableString.Invariant($"{UnixMicros.ToDateTimeOffset(samples.EventTime(i)):O} {string.Join(' ', samples.Values(i).ToArray().Select(v => v.ToString("R", System.Globalization.CultureInfo.InvariantCulture)))}"));
+        var letter = DeadLetter.Create(reason, "engine", FormattableString.Invariant($"journal:{_lsn}"), detail, samples.Arrival(i), payload, stream);
+        Emit(_lsn, _sub++, OutputKind.DeadLetter, reason, samples.Arrival(i), _writer.DeadLetter(letter));
+    }
+
+    private void Emit(long lsn, int sub, OutputKind kind, string stream, long time, ReadOnlySpan<byte> json)
+    {
+        if (!_emit)
+            return;
+        _output.Outputs.Add(new PendingOutput(lsn, sub, kind, stream, time, _output.Json.Length, json.Length));
+        _output.Json.Bytes(json);
+    }
+
+    private void Touch(StreamSession session)
+    {
+        if (session.Touched)
+            return;
+        session.Touched = true;
+        _touched.Add(session);
+    }
+
+    private void Schedule(FrameWork work)
+    {
+        var session = work.Session;
+        var index = _frames.Count;
+        var wave = 0;
+        if (session.LastFrame >= 0)
+        {
+            System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_frames)[session.LastFrame].NextOfStream = index;
+            wave = session.Wave + 1;
+        }
+        else
+        {
+            session.FirstFrame = index;
+        }
+
+        session.LastFrame = index;
+        session.Wave = wave;
+        Touch(session);
+        _frames.Add(work);
+        while (_waves.Count <= wave)
+            _waves.Add([]);
+        _waves[wave].Add(index);
+    }
+
+    private void RunWaves()
+    {
+        foreach (var wave in _waves)
+        {
+            foreach (var index in wave)
+            {
+                ref var work = ref System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_frames)[index];
+                var profile = _perProfile[work.Session.Profile.Index];
+                if (work.Kind == FrameKind.Bridge)
+                {
+                    Bridge(profile, work);
+                    continue;
+                }
+
+                var block = profile.Block(work.Version);
+                block.Frames.Add(index);
+                if ((block.Frames.Count + 1) * profile.Runtime.Channels > BlockRows)
+                    RunBlock(profile, block);
+            }
+
+            foreach (var profile in _perProfile)
+            {
+                foreach (var block in profile.Blocks)
+                {
+                    if (block.Frames.Count > 0)
+                        RunBlock(profile, block);
+                }
+            }
+
+            wave.Clear();
+        }
+    }
+
+    private void Bridge(ProfileShard profile, in FrameWork work)
+    {
+        if (_emit && work.Length > 0)
+            work.Session.Episode.ExtendStale(work.Frame + work.Length - 1);
+        foreach (var slot in work.Session.Slots)
+        {
+            var record = profile.Arena.Record(slot);
+            if (work.Length < 0)
+                profile.Model.Initialise(record);
+            else
+                profile.Model.Bridge(record, work.Length, profile.Runtime.Phase(work.Frame));
+        }
+    }
+
+    /// <summary>score → calibrate → learn for every row, one network step for the whole block, then the forecasts.</summary>
+    private void RunBlock(ProfileShard profile, ModelBlock block)
+    {
+        var runtime = profile.Runtime;
+        var plan = runtime.Plan;
+        var d = runtime.Channels;
+        var rows = block.Frames.Count * d;
+        profile.EnsureRows(rows);
+        var frames = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_frames);
+        var allValues = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_frameValues);
+        var row = 0;
+        foreach (var index in block.Frames)
+        {
+            ref readonly var work = ref frames[index];
+            var phase = runtime.Phase(work.Frame);
+            var muted = !_emit || work.Frame * runtime.IntervalMicros < _settings.MuteBeforeMicros;
+            for (var c = 0; c < d; c++, row++)
+            {
+                var record = profile.Arena.Record(work.Session.Slots[c]);
+                var value = work.Kind == FrameKind.Observed ? allValues[work.ValuesAt + c] : double.NaN;
+                profile.Scores[row] = profile.Model.Observe(record, value, phase, muted ? null : profile.Skill);
+                var inputs = profile.Inputs.AsSpan(row * plan.Inputs, plan.Inputs);
+                profile.Model.WriteInputs(record, phase, double.IsNaN(value), inputs);
+                if (block.Workspace is not null)
+                {
+                    profile.Model.HiddenState(record).CopyTo(profile.Hidden.AsSpan(row * plan.Hidden, plan.Hidden));
+                    profile.Model.CellState(record).CopyTo(profile.Cell.AsSpan(row * plan.Hidden, plan.Hidden));
+                }
+
+                if (_emit && runtime.Profile.Learning && TrainingSample.Includes(work.Session.Key))
+                    _output.TrainingRows.Add(new TrainingRow(runtime.Index, work.Session.Name, c, work.Frame, value, (float)profile.Model.Scale(record), inputs.ToArray()));
+            }
+        }
+
+        if (block.Workspace is not null)
+        {
+            VectorKernel.Step(
+                block.Workspace,
+                profile.Inputs.AsSpan(0, rows * plan.Inputs),
+                profile.Hidden.AsSpan(0, rows * plan.Hidden),
+                profile.Cell.AsSpan(0, rows * plan.Hidden),
+                profile.Outputs.AsSpan(0, rows * plan.Horizon),
+                rows);
+        }
+
+        row = 0;
+        var length = plan.Horizon * plan.Quantiles.Length;
+        foreach (var index in block.Frames)
+        {
+            ref readonly var work = ref frames[index];
+            var session = work.Session;
+            session.Frames++;
+            var muted = !_emit || work.Frame * runtime.IntervalMicros < _settings.MuteBeforeMicros;
+            var every = runtime.Profile.ForecastEvery;
+            var withForecast = !muted && every > 0 && session.Frames % every == 0;
+            var phase = runtime.Phase(work.Frame);
+            var firstRow = row;
+            for (var c = 0; c < d; c++, row++)
+            {
+                var record = profile.Arena.Record(session.Slots[c]);
+                if (block.Workspace is not null)
+                {
+                    profile.Hidden.AsSpan(row * plan.Hidden, plan.Hidden).CopyTo(profile.Model.HiddenState(record));
+                    profile.Cell.AsSpan(row * plan.Hidden, plan.Hidden).CopyTo(profile.Model.CellState(record));
+                }
+
+                var recurrent = block.Workspace is null ? default : profile.Outputs.AsSpan(row * plan.Horizon, plan.Horizon);
+                profile.Model.Issue(record, phase, recurrent, withForecast ? profile.Forecasts.AsSpan(c * length, length) : default);
+            }
+
+            Publish(profile, work, allValues, profile.Scores.AsSpan(firstRow, d), withForecast ? profile.Forecasts.AsSpan(0, d * length) : default, muted);
+        }
+
+        _output.Frames += block.Frames.Count;
+        block.Frames.Clear();
+    }
+
+    private void Publish(ProfileShard profile, in FrameWork work, ReadOnlySpan<double> allValues, ReadOnlySpan<FrameScore> scores, ReadOnlySpan<float> forecasts, bool muted)
+    {
+        var session = work.Session;
+        var d = scores.Length;
+        var values = _valueScratch.AsSpan(0, d);
+        var kind = AnomalyKind.None;
+        var direction = 0;
+        var score = 0f;
+        if (work.Kind == FrameKind.Observed)
+        {
+            allValues.Slice(work.ValuesAt, d).CopyTo(values);
+            // The joint score is the root mean square of the channels'; the most deviant channel names the type.
+            var sum = 0f;
+            var worst = 0;
+            for (var c = 0; c < d; c++)
+            {
+                sum += scores[c].Score * scores[c].Score;
+                if (scores[c].Score > scores[worst].Score)
+                    worst = c;
+            }
+
+            score = MathF.Sqrt(sum / d);
+            if (score > 1)
+            {
+                kind = scores[worst].Kind;
+                direction = scores[worst].Direction;
+            }
+        }
+        else
+        {
+            values.Fill(double.NaN);
+            if (work.Kind == FrameKind.Stale)
+            {
+                kind = AnomalyKind.Stale;
+                // Staleness is a fact, not an estimate: just over the threshold, whatever the length of the gap.
+                score = 1.25f;
+            }
+        }
+
+        if (!_emit)
+            return;
+        if (_settings.Observer is { } observer)
+        {
+            var length = forecasts.Length / Math.Max(1, d);
+            for (var c = 0; c < d; c++)
+                observer.OnFrame(session.Name, c, work.Frame, values[c], scores[c], forecasts.Slice(c * length, length));
+        }
+
+        // A stale episode stays open until samples return: imputed frames before it and the bridge after it don't count as quiet.
+        var change = muted ? EpisodeChange.None : session.Episode.OnFrame(session.Key, work.Frame, score, kind, direction);
+        if (muted)
+            return;
+        var time = work.Frame * profile.Runtime.IntervalMicros;
+        Emit(work.Lsn, 2 * work.Sub, OutputKind.Result, session.Name, time, _writer.Result(work, values, scores, score, kind, direction, forecasts));
+        if (change != EpisodeChange.None)
+            Emit(work.Lsn, (2 * work.Sub) + 1, OutputKind.Episode, session.Name, session.Episode.StartFrame * profile.Runtime.IntervalMicros, _writer.Episode(session, change == EpisodeChange.Closed));
+    }
+
+    private void TouchOldSnapshots(long before)
+    {
+        const int most = 256;
+        for (var i = 0; i < most && _bySnapshot.TryPeek(out var oldest); i++)
+        {
+            var (session, position) = oldest;
+            if (position >= before)
+                return;
+            _bySnapshot.Dequeue();
+            if (session.SnapshotPosition != position)
+                continue;
+            session.FramesSinceSnapshot = SnapshotEvery;
+            Touch(session);
+        }
+    }
+
+    /// <summary>Called after a commit: the streams' latest snapshots lie there.</summary>
+    public void Committed(long position)
+    {
+        foreach (var session in _output.Snapshots)
+        {
+            session.SnapshotPosition = position;
+            _bySnapshot.Enqueue((session, position));
+        }
+    }
+
+    private void EncodeTouched()
+    {
+        var w = _output.State;
+        foreach (var session in _touched)
+        {
+            session.Touched = false;
+            var frames = 0;
+            for (var i = session.FirstFrame; i >= 0; i = _frames[i].NextOfStream)
+                frames++;
+            session.FramesSinceSnapshot += frames;
+            // A full reset can't be told by entries; neither can a stream's first commit.
+            var snapshot = session.SnapshotPosition < 0 || session.FramesSinceSnapshot >= SnapshotEvery || HasReset(session);
+            w.Byte(snapshot ? SnapshotRecord : EntriesRecord);
+            w.Block(session.Key);
+            w.String(session.Profile.Name);
+            var lengthAt = w.Length;
+            w.Int32(0);
+            session.Aligner.Write(w);
+            session.Episode.Write(w);
+            w.Int64(session.Frames);
+            if (snapshot)
+            {
+                foreach (var slot in session.Slots)
+                {
+                    w.Int32(session.Profile.Plan.RecordWords);
+                    w.Floats(_perProfile[session.Profile.Index].Arena.Record(slot));
+                }
+
+                session.FramesSinceSnapshot = 0;
+                _output.Snapshots.Add(session);
+            }
+            else
+            {
+                w.Int32(frames);
+                for (var i = session.FirstFrame; i >= 0; i = _frames[i].NextOfStream)
+                {
+                    var work = _frames[i];
+                    var n = work.Kind == FrameKind.Observed ? session.Slots.Length : 0;
+                    w.Int64(work.Frame);
+                    w.Byte((byte)work.Kind);
+                    w.Int64(work.Length);
+                    w.Int32(work.Version);
+                    w.Byte((byte)n);
+                    for (var c = 0; c < n; c++)
+                        w.Double(_frameValues[work.ValuesAt + c]);
+                }
+            }
+
+            w.PatchInt32(lengthAt, w.Length - lengthAt - 4);
+            _output.StateCount++;
+            session.FirstFrame = session.LastFrame = -1;
+        }
+
+        _touched.Clear();
+        _frames.Clear();
+        _frameValues.Clear();
+    }
+
+    private bool HasReset(StreamSession session)
+    {
+        for (var i = session.FirstFrame; i >= 0; i = _frames[i].NextOfStream)
+        {
+            if (_frames[i].Kind == FrameKind.Bridge && _frames[i].Length < 0)
+                return true;
+        }
+
+        return false;
+    }
+
+    private static void ReadHeader(ref ByteReader r, StreamSession session)
+    {
+        session.Aligner.Read(ref r);
+        session.Episode.Read(ref r);
+        session.Frames = r.Int64();
+    }
+
+    private static IEnumerable<StreamSession> InKeyOrder(Partition partition) =>
+        partition.Sessions.Values.OrderBy(s => s.Key, KeyComparer.Instance);
+
+    /// <summary>One partition's streams and clock.</summary>
+    internal sealed class Partition(int id, int profiles)
+    {
+        public int Id { get; } = id;
+
+        /// <summary>Unix microseconds; advanced only by log entries.</summary>
+        public long Clock { get; set; } = long.MinValue;
+
+        /// <summary>Earliest time at which silence may close a frame here; read by the ticker.</summary>
+        public long NextDeadline
+        {
+            get => Volatile.Read(ref _nextDeadline);
+            set => Volatile.Write(ref _nextDeadline, value);
+        }
+
+        public int[] ActiveVersion { get; } = new int[profiles];
+
+        public Dictionary<byte[], StreamSession> Sessions { get; } = new(KeyComparer.Instance);
+
+        private long _nextDeadline = long.MaxValue;
+    }
+
+    private sealed class ModelBlock(LstmWorkspace? workspace)
+    {
+        public LstmWorkspace? Workspace { get; } = workspace;
+
+        public List<int> Frames { get; } = [];
+    }
+
+    private sealed class ProfileShard(ProfileRuntime runtime, ModelStore models)
+    {
+        private readonly Dictionary<int, ModelBlock> _blocks = [];
+
+        public ProfileRuntime Runtime { get; } = runtime;
+
+        public SeriesModel Model { get; } = new(runtime.Plan);
+
+        public StateArena Arena { get; } = new(runtime.Plan.RecordWords);
+
+        public SkillSums Skill { get; } = new(runtime.Plan.Knots.Length);
+
+        public IEnumerable<ModelBlock> Blocks => _blocks.Values;
+
+        public float[] Inputs { get; private set; } = [];
+
+        public float[] Hidden { get; private set; } = [];
+
+        public float[] Cell { get; private set; } = [];
+
+        public float[] Outputs { get; private set; } = [];
+
+        public FrameScore[] Scores { get; private set; } = [];
+
+        public float[] Forecasts { get; } = new float[runtime.Channels * runtime.Plan.Horizon * runtime.Plan.Quantiles.Length];
+
+        /// <summary>The block of frames that step with a version; version 0 is the mixture without a network.</summary>
+        public ModelBlock Block(int version)
+        {
+            if (_blocks.TryGetValue(version, out var block))
+                return block;
+            // Old versions come back only while a restore replays entries; a few packed copies are plenty.
+            if (_blocks.Count > 4)
+                _blocks.Remove(_blocks.First(b => b.Value.Frames.Count == 0 && b.Key != 0).Key);
+            block = new ModelBlock(version == 0 ? null : new LstmWorkspace(models.Load(Runtime.Name, version)));
+            _blocks.Add(version, block);
+            return block;
+        }
+
+        public void EnsureRows(int rows)
+        {
+            if (Scores.Length >= rows)
+                return;
+            Inputs = new float[rows * Runtime.Plan.Inputs];
+            Hidden = new float[rows * Runtime.Plan.Hidden];
+            Cell = new float[rows * Runtime.Plan.Hidden];
+            Outputs = new float[rows * Runtime.Plan.Horizon];
+            Scores = new FrameScore[rows];
+        }
+    }
+}
+
+/// <summary>What the state log knows of one stream.</summary>
+internal sealed class RestoredStream
+{
+    public required byte[] Key { get; init; }
+
+    public required string Profile { get; init; }
+
+    public required byte[] Snapshot { get; set; }
+
+    public long SnapshotPosition { get; set; }
+
+    public List<byte[]> Entries { get; } = [];
+}
+
+/// <summary>Byte order of UTF-8 keys; equality and a seedless hash, so that nothing depends on the process.</summary>
+internal sealed class KeyComparer : IEqualityComparer<byte[]>, IAlternateEqualityComparer<ReadOnlySpan<byte>, byte[]>, IComparer<byte[]>
+{
+    public static readonly KeyComparer Instance = new();
+
+    public bool Equals(byte[]? x, byte[]? y) => x.AsSpan().SequenceEqual(y);
+
+    public int GetHashCode(byte[] obj) => GetHashCode(obj.AsSpan());
+
+    public bool Equals(ReadOnlySpan<byte> alternate, byte[] other) => alternate.SequenceEqual(other);
+
+    public int GetHashCode(ReadOnlySpan<byte> alternate) => (int)VirtualPartition.Murmur2(alternate);
+
+    public byte[] Create(ReadOnlySpan<byte> alternate) => alternate.ToArray();
+
+    public int Compare(byte[]? x, byte[]? y) => x.AsSpan().SequenceCompareTo(y);
+}

@@ -1,0 +1,69 @@
+using System.Text;
+using StreamLstm.Runtime.Alignment;
+using StreamLstm.Runtime.Episodes;
+
+namespace StreamLstm.Runtime.Sharding;
+
+/// <summary>One live stream: its alignment, its episode, and where its series' records lie.</summary>
+internal sealed class StreamSession
+{
+    public StreamSession(byte[] key, ProfileRuntime profile, int[] slots, int partition)
+    {
+        Key = key;
+        Name = Encoding.UTF8.GetString(key);
+        Profile = profile;
+        Slots = slots;
+        Partition = partition;
+        Aligner = new StreamAligner(profile.Profile);
+    }
+
+    public byte[] Key { get; }
+
+    public string Name { get; }
+
+    public ProfileRuntime Profile { get; }
+
+    /// <summary>One per channel.</summary>
+    public int[] Slots { get; }
+
+    public int Partition { get; }
+
+    public StreamAligner Aligner { get; }
+
+    public EpisodeTracker Episode { get; } = new();
+
+    /// <summary>Frames processed since the stream was born; drives the forecast's thinning.</summary>
+    public long Frames { get; set; }
+
+    /// <summary>State-log position of the commit with this stream's latest snapshot, or −1.</summary>
+    public long SnapshotPosition { get; set; } = -1;
+
+    /// <summary>Frames since that snapshot; the offset staggers streams that were born together.</summary>
+    public int FramesSinceSnapshot { get; set; }
+
+    /// <summary>Set while the current batch touches the stream.</summary>
+    public bool Touched { get; set; }
+
+    /// <summary>Frames of the current batch so far: the wave of the next one.</summary>
+    public int Wave { get; set; }
+
+    /// <summary>First entry of this stream in the batch's frame list, −1 if none; entries chain through <see cref="FrameWork.NextOfStream"/>.</summary>
+    public int FirstFrame { get; set; } = -1;
+
+    public int LastFrame { get; set; } = -1;
+}
+
+/// <summary>A closed frame waiting for its wave.</summary>
+internal struct FrameWork
+{
+    public StreamSession Session;
+    public long Frame;
+    public FrameKind Kind;
+    public long Length;
+    public int ValuesAt;
+    public long Lsn;
+    public int Sub;
+    public long Clock;
+    public int Version;
+    public int NextOfStream;
+}
