@@ -1,1 +1,13 @@
-Console.WriteLine("streamlstm");
+using System.CommandLine;
+using System.CommandLine.Help;
+using StreamLstm.Worker.Commands;
+
+var root = new RootCommand("StreamLstm: real-time forecasts and anomaly scores with a durable LSTM state per stream.")
+{
+    new BacktestCommand(),
+};
+
+var parsed = root.Parse(args);
+if (parsed.Errors.Count > 0 && parsed.Action is not HelpAction)
+    return Terminal.Refuse(parsed.Errors.Select(e => e.Message), "See streamlstm --help.");
+return await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = TimeSpan.FromSeconds(40) });

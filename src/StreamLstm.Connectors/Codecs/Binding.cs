@@ -176,7 +176,7 @@ internal sealed class Binding
             i = close + 1;
         }
 
-        if (parts.Count == 0)
+        if (text.Length == 0)
             problems.Add(new("Stream", text, "is empty; give a template such as {meter}"));
         StreamPerValue = parts.Exists(p => p.Kind == TemplatePart.Field);
         Stream = [.. parts];

@@ -1,5 +1,6 @@
 using System.Text;
 using StreamLstm.Connectors.Codecs;
+using StreamLstm.Runtime.Ingress;
 
 namespace StreamLstm.Connectors.Files;
 
@@ -37,9 +38,10 @@ internal sealed class TableLayout
     {
         var delimiter = SniffDelimiter(lines);
         var table = lines.Select(l => Cells(l, delimiter)).ToList();
-        var hasHeader = !table[0].Any(c => IsNumber(c, delimiter) || IsTime(c)) && table[0].All(c => c.Length > 0);
+        var hasHeader = !table[0].Any(c => IsNumber(c, delimiter) || IsTime(c)) && table[0].Any(c => c.Length > 0);
         var width = hasHeader ? table[0].Length : table.Max(r => r.Length);
-        var header = hasHeader ? table[0] : [.. Enumerable.Range(1, width).Select(i => $"column{i}")];
+        var unnamed = Enumerable.Range(0, width).Where(c => hasHeader && table[0][c].Length == 0).ToHashSet();
+        string[] header = [.. Enumerable.Range(0, width).Select(c => hasHeader && !unnamed.Contains(c) ? table[0][c] : $"column{c + 1}")];
         var rows = hasHeader ? table.Skip(1).ToList() : table;
         var columns = Enumerable.Range(0, width)
             .Select(c => rows.Where(r => r.Length > c).Select(r => r[c]).Where(v => !IsMissing(v, delimiter)).ToList()).ToList();
@@ -55,7 +57,9 @@ internal sealed class TableLayout
             Time = time,
             TimeFormat = format,
             Stream = stream,
-            Values = FindValues(name, header, time, stream, options, Numeric),
+
+            // A numeric column without a name is the row number that data frames write.
+            Values = FindValues(name, header, time, stream, options, c => Numeric(c) && !unnamed.Contains(c)),
         };
     }
 
@@ -103,7 +107,7 @@ internal sealed class TableLayout
             }
 
             // Any number reads as Unix time, so a numeric column must also look like one: by its name or by its range.
-            if (values.All(v => IsNumber(v, delimiter)) && !(NamesTime(header[c]) && values.All(v => PlausibleUnix(v, 1e8))) && !values.All(v => PlausibleUnix(v, 9e8)))
+            if (values.All(v => IsNumber(v, delimiter)) && !values.All(v => PlausibleUnix(v, NamesTime(header[c]) ? 1990 : 1999)))
                 continue;
             if (DetectFormat(values, options.TimeZone) is { } format)
                 return (c, format);
@@ -114,10 +118,10 @@ internal sealed class TableLayout
             : $"{name}: no column can be read as a time; name it with TimeColumn, or give TimeFormat if its dates are ambiguous. Columns: {string.Join(", ", header)}.");
     }
 
-    private static bool PlausibleUnix(string text, double floor) =>
-        double.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out var v) && v >= floor
-        && TimestampParser.TryParse(Encoding.UTF8.GetBytes(text), TimeZoneInfo.Utc, 0, out var micros)
-        && micros is >= 100_000_000_000_000 and < 4_200_000_000_000_000;
+    // Read as Unix time, the digits of yyyyMMdd and yyyyMMddHHmm give years before 1990 and those of yyyyMMddHHmmss years after 2600.
+    private static bool PlausibleUnix(string text, int firstYear) =>
+        TryTime(text, TimestampFormat.Auto, TimeZoneInfo.Utc, out var micros)
+        && UnixMicros.ToDateTimeOffset(micros).Year is var year && year >= firstYear && year < 2100;
 
     /// <summary>The format that reads the column; null if none does or if day and month can't be told apart.</summary>
     private static TimestampFormat? DetectFormat(List<string> values, TimeZoneInfo zone)

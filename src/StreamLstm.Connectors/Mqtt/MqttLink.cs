@@ -113,7 +113,7 @@ internal sealed class MqttLink : IAsyncDisposable
             }
 
             if (n == 0)
-                throw new EndOfStreamException("the broker closed the connection");
+                throw new EndOfStreamException("the broker closed the connection without giving a reason");
             _frames.Advance(n);
         }
 

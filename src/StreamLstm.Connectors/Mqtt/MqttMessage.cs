@@ -19,7 +19,7 @@ public readonly record struct MqttMessage
     public bool Duplicate { get; init; }
 
     /// <summary>The payload was longer than <see cref="MqttClientOptions.MaxPayloadBytes"/>; it must still be acknowledged.</summary>
-    public bool IsOversized => Payload.Length < PayloadBytes;
+    public bool IsOversized { get; init; }
 
     /// <summary>0 for QoS 0.</summary>
     internal ushort PacketId { get; init; }

@@ -232,12 +232,14 @@ internal static class MqttPackets
             }
         }
 
-        var keep = payloadBytes <= maxPayloadBytes && !frame.IsCut ? payloadBytes : Math.Min(MqttMessage.OversizedHeadBytes, r.Remaining);
+        var oversized = frame.IsCut || payloadBytes > maxPayloadBytes;
+        var keep = oversized ? Math.Min(MqttMessage.OversizedHeadBytes, r.Remaining) : payloadBytes;
         return new MqttMessage
         {
             Topic = topic,
             Payload = r.Take(keep).ToArray(),
             PayloadBytes = payloadBytes,
+            IsOversized = oversized,
             Qos = qos,
             Retained = (frame.Flags & 1) != 0,
             Duplicate = (frame.Flags & 8) != 0,

@@ -79,6 +79,9 @@ public sealed partial class Engine : IAsyncDisposable
 
     public IReadOnlyList<IResultSink> Sinks => _sinks;
 
+    /// <summary>Whether the shared weights go on learning; per-stream parts always adapt.</summary>
+    public bool Learning { get; set; } = true;
+
     internal long JournalBytes => _journal?.Bytes ?? 0;
 
     /// <summary>Locks the state folder and restores: afterwards the engine stands exactly where its last commit left it.</summary>
@@ -459,7 +462,7 @@ public sealed partial class Engine : IAsyncDisposable
             Commit(batch, made, outputs);
             await PublishAsync(outputs, stop);
             var rows = made.SelectMany(m => m.TrainingRows).ToList();
-            if (rows.Count > 0)
+            if (rows.Count > 0 && Learning)
                 _training!.Offer(rows);
             Account(batch, made);
         }

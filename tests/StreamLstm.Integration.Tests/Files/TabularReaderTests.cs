@@ -159,6 +159,22 @@ public sealed class TabularReaderTests
     }
 
     [Fact]
+    public void The_unnamed_row_number_of_a_data_frame_is_not_a_value()
+    {
+        var (rows, _, shape) = Read(",ds,y\n0,2024-01-01,1.5\n1,2024-01-02,2.5\n");
+        Assert.Equal(["y"], shape.ValueColumns);
+        Assert.Equal([1.5, 2.5], rows.Select(r => r.Value));
+        Assert.Equal("column1", Read(",y\n2024-01-01,1.5\n").Shape.TimeColumn);
+    }
+
+    [Theory]
+    [InlineData("20240101")]
+    [InlineData("202401010015")]
+    [InlineData("20240101001500")]
+    public void Digits_of_a_date_are_not_taken_for_Unix_time(string text) =>
+        Assert.Throws<InvalidDataException>(() => Read($"date,y\n{text},1\n"));
+
+    [Fact]
     public void Gzip_files_are_opened_by_their_name()
     {
         var path = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName() + "-m1.csv.gz");

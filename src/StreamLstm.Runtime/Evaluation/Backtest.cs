@@ -1,0 +1,182 @@
+using System.Diagnostics.Metrics;
+using System.Globalization;
+using System.Text.Json;
+using Microsoft.Extensions.Logging;
+using StreamLstm.Core.Forecasting;
+using StreamLstm.Runtime.Ingress;
+using StreamLstm.Runtime.Output;
+using StreamLstm.Runtime.Profiles;
+
+namespace StreamLstm.Runtime.Evaluation;
+
+/// <summary>One reading of a series in a backtest.</summary>
+public readonly record struct BacktestRow(string Stream, long TimeMicros, double Value);
+
+/// <summary>What a backtest found for one series.</summary>
+public sealed record BacktestSeries(string Stream, SeriesEvaluation Evaluation, DetectionQuality? Detection);
+
+/// <summary>One forecast step that met its target, for the predictions file.</summary>
+public delegate void PredictionHandler(string stream, long issuedAtMicros, long targetMicros, int h, ReadOnlySpan<float> quantiles);
+
+/// <summary>
+/// Replays readings through the production engine (journal, alignment, scoring, learning, state log) in a temporary state folder,
+/// with a simulated clock, and judges every forecast when its targets arrive. A day at a time is fed and drained, so training takes
+/// effect at the same place in every run.
+/// </summary>
+public sealed class Backtest(Profile profile, double warmUp, bool learnAfterWarmUp, ulong seed)
+{
+    /// <param name="rows">Readings in time order.</param>
+    /// <param name="labels">Ground truth, or empty.</param>
+    /// <param name="progress">Called with the share done.</param>
+    public async Task<IReadOnlyList<BacktestSeries>> RunAsync(
+        IReadOnlyList<BacktestRow> rows, IReadOnlyList<Label> labels, PredictionHandler? predictions, Action<double>? progress,
+        ILoggerFactory loggers, IMeterFactory meters, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(rows);
+        ArgumentNullException.ThrowIfNull(labels);
+        var interval = (long)profile.Interval.TotalMicroseconds;
+        var state = Directory.CreateTempSubdirectory("streamlstm-backtest-").FullName;
+        try
+        {
+            var observer = new Observer(profile, interval, rows, warmUp, predictions);
+            var episodes = new EpisodeCollector();
+            var clock = new SimulatedClock(rows.Count > 0 ? rows[0].TimeMicros : 0);
+            var settings = new EngineSettings { StateDirectory = state, Profiles = [profile with { Select = "*" }], Seed = seed, Observer = observer };
+            await using var engine = new Engine(settings, [episodes], clock, loggers, meters);
+            await engine.StartAsync();
+            var feed = new Feed(rows, engine, clock, (long)TimeSpan.FromDays(1).TotalMicroseconds, progress, learnAfterWarmUp ? double.MaxValue : warmUp);
+            await engine.RunAsync([feed], untilDrained: true, cancellationToken);
+            cancellationToken.ThrowIfCancellationRequested();
+            return [.. observer.Series.Select(s => new BacktestSeries(s.Key, s.Value, labels.Count == 0 ? null : Detect(s.Key, s.Value, labels, episodes, interval, observer)))];
+        }
+        finally
+        {
+            Directory.Delete(state, recursive: true);
+        }
+    }
+
+    private DetectionQuality Detect(string stream, SeriesEvaluation evaluation, IReadOnlyList<Label> labels, EpisodeCollector episodes, long interval, Observer observer)
+    {
+        var from = observer.FirstOrigin(stream) * interval;
+        return DetectionQuality.Of(
+            [.. labels.Where(l => l.Stream == stream && l.Start >= from)],
+            [.. episodes.Episodes.Where(e => e.Stream == stream && e.Start >= from)],
+            interval * 8,
+            evaluation.Frames * (1 - warmUp) * profile.Interval.TotalDays);
+    }
+
+    private sealed class Observer : IFrameObserver
+    {
+        private readonly Dictionary<string, long> _firstOrigin = new(StringComparer.Ordinal);
+        private readonly PredictionHandler? _predictions;
+        private readonly long _interval;
+        private readonly int _quantiles;
+
+        public Observer(Profile profile, long interval, IReadOnlyList<BacktestRow> rows, double warmUp, PredictionHandler? predictions)
+        {
+            _predictions = predictions;
+            _interval = interval;
+            _quantiles = profile.Quantiles.Count;
+            foreach (var group in rows.GroupBy(r => r.Stream, StringComparer.Ordinal))
+            {
+                var first = group.Min(r => r.TimeMicros) / interval;
+                var last = group.Max(r => r.TimeMicros) / interval;
+                var origin = first + (long)(warmUp * (last - first + 1));
+                _firstOrigin[group.Key] = origin;
+                Series[group.Key] = new SeriesEvaluation(profile.HorizonSteps, profile.Quantiles, profile.DayFrames, origin);
+            }
+        }
+
+        public SortedDictionary<string, SeriesEvaluation> Series { get; } = new(StringComparer.Ordinal);
+
+        public long FirstOrigin(string stream) => _firstOrigin[stream];
+
+        public void OnFrame(string stream, int channel, long frame, double value, in FrameScore score, ReadOnlySpan<float> forecast)
+        {
+            var evaluation = Series[stream];
+            evaluation.OnFrame(frame, value, forecast);
+            if (_predictions is null || frame < _firstOrigin[stream])
+                return;
+            for (var h = 1; h <= forecast.Length / _quantiles; h++)
+                _predictions(stream, (frame + 1) * _interval, (frame + h) * _interval, h, forecast.Slice((h - 1) * _quantiles, _quantiles));
+        }
+    }
+
+    /// <summary>Pushes the readings, one day at a time.</summary>
+    private sealed class Feed(IReadOnlyList<BacktestRow> rows, Engine engine, SimulatedClock clock, long chunk, Action<double>? progress, double learnUntil) : ISampleSource
+    {
+        public string Name => "backtest";
+
+        public SourceStatus Status { get; private set; } = new(SourceState.Connected, null);
+
+        public async Task RunAsync(IIngress ingress, CancellationToken stopping)
+        {
+            var batch = new SampleBatch();
+            var i = 0;
+            while (i < rows.Count)
+            {
+                if (i >= learnUntil * rows.Count)
+                    engine.Learning = false;
+                var end = rows[i].TimeMicros + chunk;
+                for (; i < rows.Count && rows[i].TimeMicros < end && batch.Count < 50_000; i++)
+                {
+                    var row = rows[i];
+                    clock.AdvanceTo(row.TimeMicros);
+                    batch.Add(row.Stream, row.TimeMicros, clock.NowMicros, [row.Value]);
+                }
+
+                await ingress.AppendAsync(batch, stopping);
+                batch.Clear();
+                await engine.DrainAsync(stopping);
+                progress?.Invoke(i / (double)rows.Count);
+            }
+
+            Status = new SourceStatus(SourceState.Completed, null);
+        }
+    }
+
+    private sealed class EpisodeCollector : IResultSink
+    {
+        private readonly Dictionary<string, DetectedEpisode> _episodes = new(StringComparer.Ordinal);
+
+        public IEnumerable<DetectedEpisode> Episodes => _episodes.Values;
+
+        public string Name => "episodes";
+
+        public string? NotReady => null;
+
+        public ValueTask OpenAsync(SinkMark durable, CancellationToken cancellationToken) => ValueTask.CompletedTask;
+
+        public ValueTask<SinkMark> PublishAsync(long commit, IReadOnlyList<OutputRecord> records, CancellationToken cancellationToken)
+        {
+            foreach (var record in records)
+            {
+                if (record.Kind != OutputKind.Episode)
+                    continue;
+                var (id, episode) = EpisodeReader.Read(record.Json.Span);
+                _episodes[id] = episode;
+            }
+
+            return ValueTask.FromResult(new SinkMark(commit, 0));
+        }
+
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+}
+
+/// <summary>Reads episode JSON back, for evaluation.</summary>
+public static class EpisodeReader
+{
+    /// <summary>Id and span; an episode that is still open ends at the end of time.</summary>
+    public static (string Id, DetectedEpisode Episode) Read(ReadOnlySpan<byte> json)
+    {
+        var reader = new Utf8JsonReader(json);
+        using var document = JsonDocument.ParseValue(ref reader);
+        var e = document.RootElement;
+        var end = e.GetProperty("end").ValueKind == JsonValueKind.Null ? long.MaxValue : Micros(e, "end");
+        return (e.GetProperty("episode").GetString()!, new DetectedEpisode(e.GetProperty("stream").GetString()!, Micros(e, "start"), end, e.GetProperty("type").GetString()!));
+    }
+
+    private static long Micros(JsonElement e, string name) =>
+        UnixMicros.From(DateTimeOffset.Parse(e.GetProperty(name).GetString()!, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal));
+}

@@ -1,0 +1,261 @@
+using System.CommandLine;
+using System.Diagnostics.Metrics;
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Microsoft.Extensions.Logging.Abstractions;
+using StreamLstm.Connectors.Files;
+using StreamLstm.Runtime.Evaluation;
+using StreamLstm.Runtime.Ingress;
+using StreamLstm.Runtime.Profiles;
+using StreamLstm.Worker.Configuration;
+
+namespace StreamLstm.Worker.Commands;
+
+/// <summary><c>backtest FILE…</c>: prequential replay of files through the production path, against baselines.</summary>
+internal sealed class BacktestCommand : Command
+{
+    private readonly Argument<FileInfo[]> _files = new("FILE") { Description = "CSV, TSV or NDJSON, plain or .gz, in wide or long form.", Arity = ArgumentArity.OneOrMore };
+    private readonly Option<string?> _profile = new("--profile") { Description = "Profile of the configuration to use.", HelpName = "NAME" };
+    private readonly Option<FileInfo?> _config = new("--config") { Description = "Configuration with the profile; without it one is made from the file's interval.", HelpName = "FILE" };
+    private readonly Option<double> _warmup = new("--warmup") { Description = "Leading share of the frames that warms up and isn't judged.", DefaultValueFactory = _ => 0.25 };
+    private readonly Option<string> _learning = new("--learning") { Description = "on: the shared weights keep learning; off: frozen after the warm-up.", DefaultValueFactory = _ => "on", HelpName = "on|off" };
+    private readonly Option<FileInfo?> _labels = new("--labels") { Description = "Ground truth, CSV stream,start,end,type.", HelpName = "FILE" };
+    private readonly Option<FileInfo?> _json = new("--json") { Description = "Write the metrics as JSON.", HelpName = "OUT" };
+    private readonly Option<FileInfo?> _predictions = new("--predictions") { Description = "Write every judged forecast as CSV.", HelpName = "OUT.csv" };
+    private readonly Option<ulong> _seed = new("--seed") { Description = "Seed of the network.", DefaultValueFactory = _ => 1 };
+    private readonly Option<string[]> _columns = new("--columns") { Description = "Value columns to use; all numeric ones without it.", AllowMultipleArgumentsPerToken = true };
+
+    public BacktestCommand()
+        : base("backtest", "Replays files through the engine and judges every forecast when its target arrives.")
+    {
+        foreach (var symbol in new Symbol[] { _files, _profile, _config, _warmup, _learning, _labels, _json, _predictions, _seed, _columns })
+        {
+            if (symbol is Argument argument)
+                Add(argument);
+            else
+                Add((Option)symbol);
+        }
+
+        SetAction(RunAsync);
+    }
+
+    private async Task<int> RunAsync(ParseResult parsed, CancellationToken stopping)
+    {
+        var errors = new List<string>();
+        var files = parsed.GetValue(_files)!;
+        foreach (var file in files)
+        {
+            if (!file.Exists)
+                errors.Add($"There is no file '{file}'.");
+        }
+
+        var warmup = parsed.GetValue(_warmup);
+        if (warmup is not (> 0 and < 1))
+            errors.Add(string.Create(CultureInfo.InvariantCulture, $"--warmup {warmup}: a share between 0 and 1, both excluded."));
+        var learning = parsed.GetValue(_learning)!;
+        if (learning is not ("on" or "off"))
+            errors.Add($"--learning {learning}: on or off.");
+        var labels = new List<Label>();
+        if (parsed.GetValue(_labels) is { } labelFile)
+            errors.AddRange(LabelReader.Read(labelFile, labels));
+        var configured = Configured(parsed, errors);
+        if (errors.Count > 0)
+            return Terminal.Refuse(errors, "See streamlstm backtest --help.");
+
+        var rows = new List<BacktestRow>();
+        var rejects = 0;
+        var interval = TimeSpan.Zero;
+        foreach (var file in files)
+        {
+            var columns = parsed.GetValue(_columns);
+            var zone = configured?.Zone ?? TimeZoneInfo.Utc;
+            var options = new TabularOptions { TimeZone = zone, ValueColumns = columns is { Length: > 0 } ? columns : null };
+            try
+            {
+                using (var sniff = TabularReader.Open(file.FullName, options))
+                    interval = TabularReader.SniffInterval(sniff.Read()) ?? interval;
+                using var reader = TabularReader.Open(file.FullName, options);
+                foreach (var row in reader.Read(_ => rejects++))
+                    rows.Add(new BacktestRow(row.Stream, row.TimeMicros, row.Value));
+            }
+            catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
+            {
+                return Terminal.Refuse([$"{file}: {e.Message}"], "See streamlstm backtest --help.");
+            }
+        }
+
+        if (rows.Count < 16 || (configured is null && interval <= TimeSpan.Zero))
+            return Terminal.Refuse([$"{rows.Count} usable readings are too few for a backtest."], "See streamlstm backtest --help.");
+        // A stable sort: equal times keep the order of the file.
+        var ordered = rows.Select((r, i) => (r, i)).OrderBy(x => x.r.TimeMicros).ThenBy(x => x.i).Select(x => x.r).ToList();
+        var profile = configured ?? ProfileFor(interval);
+        if (rejects > 0)
+            Terminal.Line($"{rejects} cells can't be used and are treated as missing.");
+        var backtest = new Backtest(profile, warmup, learning == "on", parsed.GetValue(_seed));
+        using var meters = new SilentMeterFactory();
+        await using var predictions = parsed.GetValue(_predictions) is { } predictionFile ? new PredictionFile(predictionFile.FullName, profile, ordered) : null;
+        var series = await Terminal.ProgressAsync(
+            $"Backtest of {ordered.Count} readings",
+            progress => backtest.RunAsync(ordered, labels, predictions is null ? null : predictions.Write, progress, NullLoggerFactory.Instance, meters, stopping));
+
+        Print(series);
+        if (parsed.GetValue(_json) is { } jsonFile)
+            await File.WriteAllTextAsync(jsonFile.FullName, ToJson(series, profile).ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n", stopping);
+        return ExitCode.Ok;
+    }
+
+    private Profile? Configured(ParseResult parsed, List<string> errors)
+    {
+        var name = parsed.GetValue(_profile);
+        if (parsed.GetValue(_config) is not { } config)
+        {
+            if (name is not null)
+                errors.Add("--profile needs --config.");
+            return null;
+        }
+
+        var (settings, problems) = ConfigurationLoader.Load(config.FullName);
+        errors.AddRange(problems);
+        if (settings is null)
+            return null;
+        if (name is null && settings.Profiles.Count == 1)
+            return settings.Profiles.First();
+        var profile = settings.Profiles.FirstOrDefault(p => p.Name == name);
+        if (profile is null)
+            errors.Add($"--profile {name ?? "(none)"}: one of {string.Join(", ", settings.Profiles.Select(p => p.Name))}.");
+        return profile;
+    }
+
+    /// <summary>What a user would have configured: one day ahead (two at hourly or coarser grids), frames close with their reading.</summary>
+    private static Profile ProfileFor(TimeSpan interval)
+    {
+        var profile = new Profile { Name = "backtest", Interval = interval, SamplesPerFrame = 1, MaxGapFrames = 4 };
+        var day = profile.DayFrames;
+        return profile with { HorizonSteps = day == 0 ? 48 : Math.Clamp(day >= 48 ? day : 48, 1, 288) };
+    }
+
+    private static void Print(IReadOnlyList<BacktestSeries> series)
+    {
+        foreach (var s in series)
+        {
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{s.Stream}: {s.Evaluation.Frames} frames"));
+            Console.WriteLine("    h  scope  method                      n        MSE        MAE     MAPE %   MASE  cover90");
+            foreach (var h in s.Evaluation.ReportedSteps)
+            {
+                foreach (var mean in h == 1 ? [false] : new[] { false, true })
+                {
+                    foreach (var method in s.Evaluation.Methods)
+                    {
+                        var m = s.Evaluation.Sums(method, h, mean);
+                        if (m.Count == 0)
+                            continue;
+                        Console.WriteLine(string.Create(
+                            CultureInfo.InvariantCulture,
+                            $"{h,5}  {(mean ? "mean" : "step"),-5}  {method,-20} {m.Count,9} {m.Squared / m.Count,10:G5} {m.Absolute / m.Count,10:G5} {(m.PercentageCount > 0 ? 100 * m.Percentage / m.PercentageCount : double.NaN),10:F2} {m.Absolute / m.Count / (s.Evaluation.Scale ?? double.NaN),6:F3} {(m.Coverage is { } c ? c.ToString("F3", CultureInfo.InvariantCulture) : ""),8}"));
+                    }
+                }
+            }
+
+            if (s.Detection is { } d)
+                Console.WriteLine($"  detection: precision {Terminal.Number(d.Precision)}, recall {Terminal.Number(d.Recall)}, false per day {Terminal.Number(d.FalsePerDay)}");
+        }
+    }
+
+    private static JsonObject ToJson(IReadOnlyList<BacktestSeries> all, Profile profile)
+    {
+        var level = Math.Round(profile.Quantiles[^1] - profile.Quantiles[0], 6).ToString(CultureInfo.InvariantCulture);
+        var series = new JsonArray();
+        foreach (var s in all)
+        {
+            var metrics = new JsonArray();
+            foreach (var h in s.Evaluation.ReportedSteps)
+            {
+                foreach (var mean in new[] { false, true })
+                {
+                    foreach (var method in s.Evaluation.Methods)
+                    {
+                        var m = s.Evaluation.Sums(method, h, mean);
+                        if (m.Count == 0)
+                            continue;
+                        metrics.Add(new JsonObject
+                        {
+                            ["method"] = method,
+                            ["h"] = h,
+                            ["scope"] = mean ? "mean" : "step",
+                            ["mse"] = m.Squared / m.Count,
+                            ["mae"] = m.Absolute / m.Count,
+                            // Percentages of values around zero mean nothing: null unless nearly all targets have one.
+                            ["mape"] = m.PercentageCount > 0.99 * m.Count ? 100 * m.Percentage / m.PercentageCount : null,
+                            ["mase"] = s.Evaluation.Scale is { } scale ? m.Absolute / m.Count / scale : null,
+                            ["pinball"] = m.Pinball,
+                            ["coverage"] = m.Coverage is { } c ? new JsonObject { [level] = c } : new JsonObject(),
+                        });
+                    }
+                }
+            }
+
+            series.Add(new JsonObject
+            {
+                ["stream"] = s.Stream,
+                ["frames"] = s.Evaluation.Frames,
+                ["metrics"] = metrics,
+                ["detection"] = s.Detection is { } d ? new JsonObject { ["precision"] = d.Precision, ["recall"] = d.Recall, ["false_per_day"] = d.FalsePerDay } : null,
+            });
+        }
+
+        return new JsonObject { ["series"] = series };
+    }
+
+    /// <summary>Writes <c>stream,issued_at,target,h,method,q,value,y</c>.</summary>
+    private sealed class PredictionFile : IAsyncDisposable
+    {
+        private readonly StreamWriter _writer;
+        private readonly IReadOnlyList<double> _levels;
+        private readonly Dictionary<(string, long), double> _actual = [];
+        private readonly long _interval;
+
+        public PredictionFile(string path, Profile profile, IReadOnlyList<BacktestRow> rows)
+        {
+            _levels = profile.Quantiles;
+            _interval = (long)profile.Interval.TotalMicroseconds;
+            foreach (var row in rows)
+                _actual[(row.Stream, row.TimeMicros / _interval)] = row.Value;
+            _writer = new StreamWriter(path);
+            _writer.WriteLine("stream,issued_at,target,h,method,q,value,y");
+        }
+
+        public void Write(string stream, long issuedAt, long target, int h, ReadOnlySpan<float> quantiles)
+        {
+            var y = _actual.TryGetValue((stream, target / _interval), out var actual) ? actual.ToString("R", CultureInfo.InvariantCulture) : "";
+            var name = stream.Contains(',', StringComparison.Ordinal) ? $"\"{stream}\"" : stream;
+            for (var i = 0; i < quantiles.Length; i++)
+            {
+                _writer.WriteLine(string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{name},{UnixMicros.ToDateTimeOffset(issuedAt):yyyy-MM-ddTHH:mm:ssZ},{UnixMicros.ToDateTimeOffset(target):yyyy-MM-ddTHH:mm:ssZ},{h},{SeriesEvaluation.Model},{_levels[i]},{quantiles[i]:R},{y}"));
+            }
+        }
+
+        public ValueTask DisposeAsync() => _writer.DisposeAsync();
+    }
+}
+
+/// <summary>Meters that nobody listens to.</summary>
+internal sealed class SilentMeterFactory : IMeterFactory
+{
+    private readonly List<Meter> _meters = [];
+
+    public Meter Create(MeterOptions options)
+    {
+        var meter = new Meter(options);
+        _meters.Add(meter);
+        return meter;
+    }
+
+    public void Dispose()
+    {
+        foreach (var meter in _meters)
+            meter.Dispose();
+    }
+}

@@ -1,0 +1,334 @@
+using System.Runtime.CompilerServices;
+using StreamLstm.Connectors.Codecs;
+using StreamLstm.Connectors.Files;
+using StreamLstm.Connectors.Mqtt;
+using StreamLstm.Runtime.Output;
+using StreamLstm.Runtime.Profiles;
+
+// The reader behind the loader is internal; its tests are not.
+[assembly: InternalsVisibleTo("StreamLstm.Integration.Tests")]
+
+namespace StreamLstm.Worker.Configuration;
+
+/// <summary>
+/// Reads the layers (later ones win): <c>appsettings.json</c> beside the program, the file given with <c>--config</c>, one file per
+/// key in <c>/run/secrets</c>, environment variables <c>StreamLstm__…</c>. All errors are collected; nothing is half-applied.
+/// </summary>
+public static class ConfigurationLoader
+{
+    public const string SecretsDirectory = "/run/secrets";
+
+    /// <param name="configFile">A JSON file; null = none.</param>
+    /// <param name="secretsDirectory">Files named <c>StreamLstm__Sources__home__Password</c> and so on; skipped if absent.</param>
+    /// <param name="environment">For tests; null = the process's environment.</param>
+    /// <returns>Settings and no errors, or null and every error.</returns>
+    public static (WorkerSettings? Settings, IReadOnlyList<string> Errors) Load(
+        string? configFile, string secretsDirectory = SecretsDirectory, IEnumerable<KeyValuePair<string, string?>>? environment = null)
+    {
+        var errors = new List<string>();
+        var builder = new ConfigurationBuilder();
+        builder.AddJsonFile(Path.Combine(AppContext.BaseDirectory, "appsettings.json"), optional: true, reloadOnChange: false);
+        if (configFile is not null)
+        {
+            if (!File.Exists(configFile))
+                return (null, [$"The configuration file {configFile} does not exist."]);
+            try
+            {
+                var full = Path.GetFullPath(configFile);
+                UnknownKeys.CheckTop(new ConfigurationBuilder().AddJsonFile(full, optional: false, reloadOnChange: false).Build(), configFile, errors);
+                builder.AddJsonFile(full, optional: false, reloadOnChange: false);
+            }
+            catch (Exception e) when (e is InvalidDataException or FormatException or IOException or UnauthorizedAccessException)
+            {
+                return (null, [$"The configuration file {configFile} can't be read: {(e.InnerException ?? e).Message}"]);
+            }
+        }
+
+        if (Directory.Exists(secretsDirectory))
+            builder.AddKeyPerFile(Path.GetFullPath(secretsDirectory), optional: true);
+        if (environment is null)
+            builder.AddEnvironmentVariables();
+        else
+            builder.AddInMemoryCollection(environment.Select(e => KeyValuePair.Create(e.Key.Replace("__", ":", StringComparison.Ordinal), e.Value)));
+        try
+        {
+            return Load(builder.Build(), errors, []);
+        }
+        catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
+        {
+            return (null, [$"The configuration can't be read: {(e.InnerException ?? e).Message}"]);
+        }
+    }
+
+    /// <param name="read">Receives the table path of every key that was read.</param>
+    internal static (WorkerSettings? Settings, IReadOnlyList<string> Errors) Load(IConfiguration configuration, List<string> errors, HashSet<string> read)
+    {
+        var section = configuration.GetSection(ConfigurationTable.Root);
+        UnknownKeys.Check(section, errors);
+        var root = new ConfigurationNode(section, errors, read);
+        var sources = root.Members("Sources").Select(s => Source(s, errors)).OfType<SourceConfiguration>().ToList();
+        var sinks = root.Members("Sinks").Select(Sink).OfType<SinkConfiguration>().ToList();
+        var settings = new WorkerSettings
+        {
+            State = new StateSettings(root.Section("State").Text("Directory")),
+            Engine = Engine(root.Section("Engine")),
+            Http = Http(root.Section("Http")),
+            Profiles = Profiles(root),
+            Sources = sources,
+            Sinks = sinks,
+            Metrics = Metrics(root.Section("Metrics")),
+        };
+        if (sources.OfType<HttpSourceConfiguration>().Skip(1).Any())
+            errors.Add($"{ConfigurationTable.Root}:Sources: only one source can have type http, as there is one /api/v1/ingest.");
+        CheckSessions(sources, sinks, errors);
+        return errors.Count == 0 ? (settings, []) : (null, errors);
+    }
+
+    private static EngineSettings Engine(ConfigurationNode node)
+    {
+        var shards = node.Integer("Shards");
+        return new(shards == 0 ? Environment.ProcessorCount : shards, node.Integer("MaxStreamsPartition"), node.Duration("CommitInterval"), node.Long("JournalMaxBytes"));
+    }
+
+    private static HttpSettings Http(ConfigurationNode node)
+    {
+        var url = node.Url("Url", "http");
+        if (url is { IsLoopback: false })
+            node.Wrong<Uri?>("Url", null);
+        return new(url ?? new Uri("http://127.0.0.1:8080"), node.Url("MetricsUrl", "http"));
+    }
+
+    private static MetricsSettings Metrics(ConfigurationNode node)
+    {
+        var prefix = node.Text("OutputPrefix");
+        if (!prefix.All(c => char.IsAsciiLetterOrDigit(c) || c == '_') || (prefix.Length > 0 && char.IsAsciiDigit(prefix[0])))
+            node.Wrong("OutputPrefix", "");
+        return new(node.Boolean("PerStream"), node.Integer("MaxSeries"), prefix);
+    }
+
+    private static List<Profile> Profiles(ConfigurationNode root)
+    {
+        var profiles = root.Members("Profiles").Select(Profile).ToList();
+
+        // Without any, everything is read and modelled in the standard way.
+        return profiles.Count > 0 ? profiles : [new Profile { Name = "default" }];
+    }
+
+    private static Profile Profile(ConfigurationNode node)
+    {
+        CheckName(node);
+        var profile = new Profile
+        {
+            Name = node.Name,
+            Select = node.Text("Select"),
+            Interval = node.Duration("Interval"),
+            Channels = node.List("Channels") ?? ["value"],
+            Aggregation = Enum.Parse<Aggregation>(node.Choice("Aggregation") ?? "mean", ignoreCase: true),
+            Counter = node.Boolean("Counter"),
+            ValidMin = node.OptionalNumber("ValidMin"),
+            ValidMax = node.OptionalNumber("ValidMax"),
+            Zone = node.Zone("Zone"),
+            AllowedLateness = node.Duration("AllowedLateness"),
+            MaxWait = node.Duration("MaxWait"),
+            MaxGapFrames = node.Integer("MaxGapFrames"),
+            HorizonSteps = node.Integer("HorizonSteps"),
+            Quantiles = node.Numbers("Quantiles"),
+            HiddenSize = node.Integer("HiddenSize"),
+            Sensitivity = node.Number("Sensitivity"),
+            ForecastEvery = node.Integer("ForecastEvery"),
+            Learning = node.Boolean("Learning"),
+        };
+        var q = profile.Quantiles;
+        if (q.Count > 0 && (q.Any(x => x is <= 0 or >= 1) || !q.Contains(0.5) || q.Zip(q.Skip(1)).Any(p => p.First >= p.Second)))
+            node.Wrong("Quantiles", q);
+        if (profile.ValidMin >= profile.ValidMax)
+            node.Error("ValidMin", FormattableString.Invariant($"{profile.ValidMin}"), FormattableString.Invariant($"it must be less than ValidMax, which is {profile.ValidMax}."));
+        return profile;
+    }
+
+    private static SourceConfiguration? Source(ConfigurationNode node, List<string> errors)
+    {
+        CheckName(node);
+        return node.Choice("Type") switch
+        {
+            "mqtt" => new MqttSourceConfiguration(node.Name, MqttSource(node), Bindings(node, errors)),
+            "file" => new FileSourceConfiguration(node.Name, FileSource(node)),
+            "http" => new HttpSourceConfiguration(node.Name, node.Integer("MaxBodyBytes"), node.Integer("MaxLineBytes")),
+            _ => null,
+        };
+    }
+
+    private static MqttSourceSettings MqttSource(ConfigurationNode node)
+    {
+        var (host, port, tls) = Broker(node);
+        return new MqttSourceSettings
+        {
+            Name = node.Name,
+            Host = host,
+            Port = port,
+            Tls = tls,
+            ClientId = node.OptionalText("ClientId"),
+            Username = node.OptionalText("Username"),
+            Password = Password(node),
+            KeepAlive = node.Duration("KeepAlive"),
+            Qos = node.Integer("Qos"),
+            CleanStart = node.Boolean("CleanStart"),
+            SessionExpiry = node.Duration("SessionExpiry"),
+            MaxPayloadBytes = node.Integer("MaxPayloadBytes"),
+            ReceiveMaximum = node.Integer("ReceiveMaximum"),
+        };
+    }
+
+    private static (string Host, int Port, MqttTlsSettings? Tls) Broker(ConfigurationNode node)
+    {
+        var url = node.Url("Broker", "mqtt", "mqtts");
+        var tlsNode = node.Section("Tls");
+        var tls = new MqttTlsSettings
+        {
+            CaFile = tlsNode.OptionalText("CaFile"),
+            CertificateFile = tlsNode.OptionalText("CertificateFile"),
+            KeyFile = tlsNode.OptionalText("KeyFile"),
+        };
+        if (url is null)
+            return ("localhost", 1883, null);
+        var secure = url.Scheme == "mqtts";
+        if (!secure && node.Exists("Tls"))
+            node.Error("Tls", null, $"needs a broker address that begins with mqtts://, but Broker is {url.OriginalString}.");
+        if (tls.KeyFile is not null && tls.CertificateFile is null)
+            node.Error("Tls:KeyFile", tls.KeyFile, "needs Tls:CertificateFile as well.");
+        return (url.IdnHost.Trim('[', ']'), url.Port > 0 ? url.Port : secure ? 8883 : 1883, secure ? tls : null);
+    }
+
+    private static string? Password(ConfigurationNode node)
+    {
+        var password = node.OptionalText("Password");
+        if (password is not null && node.OptionalText("Username") is null)
+            node.Error("Password", null, "needs Username as well.");
+        return password;
+    }
+
+    private static List<BindingSettings> Bindings(ConfigurationNode node, List<string> errors)
+    {
+        var bindings = new List<BindingSettings>();
+        foreach (var member in node.Members("Bindings"))
+        {
+            CheckName(member);
+            var before = errors.Count;
+            var time = member.Section("Time");
+            var binding = new BindingSettings
+            {
+                Name = member.Name,
+                Match = member.Text("Match"),
+                Format = Enum.Parse<PayloadFormat>(member.Choice("Format") ?? "json", ignoreCase: true),
+                Stream = member.Text("Stream"),
+                Each = member.OptionalText("Each"),
+                Time = new BindingTime { At = time.Text("At"), Format = TimeFormat(time, "Format") ?? TimestampFormat.Auto, Zone = time.Zone("Zone") },
+                Values = member.Members("Values").ToDictionary(
+                    v => v.Name, v => new BindingValue { At = v.Text("At"), Scale = v.Number("Scale"), Offset = v.Number("Offset") }, StringComparer.Ordinal),
+            };
+            bindings.Add(binding);
+
+            // Problems that follow from a missing or unreadable value would only repeat it.
+            if (errors.Count > before)
+                continue;
+            foreach (var problem in BindingDecoder.Check(binding))
+                member.Error(problem.Key, problem.Given, problem.Problem + ".");
+        }
+
+        if (bindings.Count == 0)
+            node.Error("Bindings", null, "at least one binding is needed, which says what topics and payloads mean.");
+        return bindings;
+    }
+
+    private static TimestampFormat? TimeFormat(ConfigurationNode node, string name)
+    {
+        var text = node.OptionalText(name);
+        if (text is null)
+            return null;
+        return TimestampFormat.TryCreate(text, out var format) ? format : node.Wrong(name, TimestampFormat.Auto);
+    }
+
+    private static FileSourceSettings FileSource(ConfigurationNode node)
+    {
+        var table = node.Section("Table");
+        var settings = new FileSourceSettings
+        {
+            Name = node.Name,
+            Path = node.Text("Path"),
+            Speed = node.Number("Speed"),
+            Follow = node.Boolean("Follow"),
+            Tabular = new TabularOptions
+            {
+                TimeColumn = table.OptionalText("TimeColumn"),
+                StreamColumn = table.OptionalText("StreamColumn"),
+                ValueColumns = table.List("ValueColumns"),
+                TimeZone = table.Zone("Zone"),
+                TimeFormat = TimeFormat(table, "TimeFormat"),
+            },
+        };
+        if (settings.Follow && settings.Path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase))
+            node.Error("Follow", "true", $"a compressed file can't be followed, but Path is {settings.Path}.");
+        return settings;
+    }
+
+    private static SinkConfiguration? Sink(ConfigurationNode node)
+    {
+        CheckName(node);
+        var kinds = (node.List("Kinds") ?? []).Select(k => k switch
+        {
+            "result" => OutputKind.Result,
+            "episode" => OutputKind.Episode,
+            _ => OutputKind.DeadLetter,
+        }).ToHashSet();
+        switch (node.Choice("Type"))
+        {
+            case "file":
+                return new FileSinkConfiguration(node.Name, kinds, new FileSinkSettings { Name = node.Name, Path = node.Text("Path"), Kinds = kinds });
+            case "stdout":
+                return new StdoutSinkConfiguration(node.Name, kinds);
+            case "mqtt":
+                var (host, port, tls) = Broker(node);
+                var prefix = node.Text("Prefix");
+                if (prefix.AsSpan().IndexOfAny("+#") >= 0 || prefix.StartsWith('/') || prefix.EndsWith('/'))
+                    node.Error("Prefix", prefix, "it must be a topic without + and #, and without a slash at its ends.");
+                return new MqttSinkConfiguration(node.Name, kinds, new MqttSinkSettings
+                {
+                    Name = node.Name,
+                    Host = host,
+                    Port = port,
+                    Tls = tls,
+                    ClientId = node.OptionalText("ClientId"),
+                    Username = node.OptionalText("Username"),
+                    Password = Password(node),
+                    KeepAlive = node.Duration("KeepAlive"),
+                    Qos = node.Integer("Qos"),
+                    Prefix = prefix,
+                    RetainResults = node.Boolean("RetainResults"),
+                    RetainForecasts = node.Boolean("RetainForecasts"),
+                });
+            default:
+                return null;
+        }
+    }
+
+    // Names become parts of client ids, metric labels and positions.
+    private static void CheckName(ConfigurationNode node)
+    {
+        if (node.Name.Length > 64 || !node.Name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.'))
+            node.Error("", null, "a name has 1 to 64 letters, digits, - _ and .");
+    }
+
+    // Two clients with one id throw each other out for ever.
+    private static void CheckSessions(List<SourceConfiguration> sources, List<SinkConfiguration> sinks, List<string> errors)
+    {
+        var clients = sources.OfType<MqttSourceConfiguration>().Select(s => (Path: $"Sources:{s.Name}", Settings: (MqttSettings)s.Settings))
+            .Concat(sinks.OfType<MqttSinkConfiguration>().Select(s => (Path: $"Sinks:{s.Name}", Settings: (MqttSettings)s.Settings)));
+        foreach (var group in clients.GroupBy(c => (c.Settings.Host, c.Settings.Port, Id: c.Settings.ClientId ?? $"by name {c.Settings.Name}")).Where(g => g.Skip(1).Any()))
+        {
+            var paths = string.Join(" and ", group.Select(g => $"{ConfigurationTable.Root}:{g.Path}"));
+            errors.Add(group.First().Settings.ClientId is { } id
+                ? $"{paths} have the same ClientId \"{id}\" at the same broker: each needs its own."
+                : $"{paths} have the same name, which gives them the same client id at the broker: rename one or set its ClientId.");
+        }
+    }
+}

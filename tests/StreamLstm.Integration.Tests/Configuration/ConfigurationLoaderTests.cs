@@ -1,0 +1,317 @@
+using System.Globalization;
+using System.Text.Json;
+using Microsoft.Extensions.Configuration;
+using StreamLstm.Connectors.Codecs;
+using StreamLstm.Runtime.Output;
+using StreamLstm.Runtime.Profiles;
+using StreamLstm.Worker.Configuration;
+
+namespace StreamLstm.Integration.Tests.Configuration;
+
+public sealed class ConfigurationLoaderTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("streamlstm-test-").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Fact]
+    public void Nothing_configured_gives_the_defaults_and_one_profile_for_all()
+    {
+        var settings = Valid("{}");
+        Assert.Equal("state", settings.State.Directory);
+        Assert.Equal(new EngineSettings(Environment.ProcessorCount, 4096, TimeSpan.FromMilliseconds(100), 1L << 30), settings.Engine);
+        Assert.Equal(new HttpSettings(new Uri("http://127.0.0.1:8080"), null), settings.Http);
+        Assert.Equal(("default", "*"), (Assert.Single(settings.Profiles).Name, settings.Profiles[0].Select));
+        Assert.Equal(new MetricsSettings(true, 2000, ""), settings.Metrics);
+        Assert.Empty(settings.Sources);
+        Assert.Empty(settings.Sinks);
+    }
+
+    [Fact]
+    public void A_profile_without_settings_equals_the_profile_of_the_code()
+    {
+        var profile = Assert.Single(Valid("""{"Profiles":{"p":{"Select":"*"}}}""").Profiles);
+        var expected = new Profile { Name = "p" };
+        Assert.Equal(expected.Channels, profile.Channels);
+        Assert.Equal(expected.Quantiles, profile.Quantiles);
+        Assert.Equal(expected, profile with { Channels = expected.Channels, Quantiles = expected.Quantiles });
+    }
+
+    [Fact]
+    public void Sources_without_settings_equal_the_settings_of_the_code()
+    {
+        var settings = Valid("""
+            {"Sources":{
+              "m":{"Type":"mqtt","Broker":"mqtt://h","Bindings":{"b":{"Match":"a/{x}","Stream":"{x}","Values":{"v":{"At":"/v"}}}}},
+              "f":{"Type":"file","Path":"x.csv"}},
+             "Sinks":{"s":{"Type":"mqtt","Broker":"mqtt://h"},"o":{"Type":"stdout"}}}
+            """);
+        var mqtt = Assert.IsType<MqttSourceConfiguration>(settings.Sources[1]);
+        Assert.Equal(new Connectors.Mqtt.MqttSourceSettings { Name = "m", Host = "h" }, mqtt.Settings);
+        var binding = Assert.Single(mqtt.Bindings);
+        Assert.Equal((PayloadFormat.Json, new BindingTime(), new BindingValue { At = "/v" }), (binding.Format, binding.Time, binding.Values["v"]));
+        Assert.Equal(new Connectors.Files.FileSourceSettings { Name = "f", Path = "x.csv" }, Assert.IsType<FileSourceConfiguration>(settings.Sources[0]).Settings);
+        Assert.Equal(new Connectors.Mqtt.MqttSinkSettings { Name = "s", Host = "h" }, Assert.IsType<MqttSinkConfiguration>(settings.Sinks[1]).Settings);
+        Assert.Equal(Enum.GetValues<OutputKind>().ToHashSet(), settings.Sinks[0].Kinds);
+    }
+
+    [Fact]
+    public void The_sample_is_valid_and_complete()
+    {
+        var (settings, errors) = ConfigurationLoader.Load(SamplePath(), _folder, []);
+        Assert.Empty(errors);
+        var source = Assert.IsType<MqttSourceConfiguration>(Assert.Single(settings!.Sources));
+        Assert.Equal(["meters/+/reading"], new BindingDecoder(source.Bindings).Subscriptions);
+        Assert.Equal(["archive", "bus"], settings.Sinks.Select(s => s.Name));
+        Assert.Equal("Europe/Amsterdam", Assert.Single(settings.Profiles).Zone.Id);
+    }
+
+    [Fact]
+    public void Every_setting_arrives_and_every_key_of_the_table_is_read()
+    {
+        var read = new HashSet<string>();
+        var json = """
+            {"State":{"Directory":"/s"},
+             "Engine":{"Shards":3,"MaxStreamsPartition":10,"CommitInterval":"250ms","JournalMaxBytes":33554432},
+             "Http":{"Url":"http://localhost:9000","MetricsUrl":"http://0.0.0.0:9464"},
+             "Profiles":{"p":{"Select":"nl/*","Interval":"30m","Channels":"a, b","Aggregation":"Last","Counter":true,"ValidMin":-1,"ValidMax":2.5,"Zone":"Europe/Berlin",
+               "AllowedLateness":"1h","MaxWait":"10m","MaxGapFrames":7,"HorizonSteps":48,"Quantiles":"0.1,0.5,0.9","HiddenSize":16,"Sensitivity":1,"ForecastEvery":0,"Learning":false}},
+             "Sources":{
+               "m":{"Type":"mqtt","Broker":"mqtts://h:8884","ClientId":"c","Username":"u","Password":" p ","KeepAlive":"1m","Tls":{"CaFile":"ca","CertificateFile":"crt","KeyFile":"key"},
+                 "Qos":0,"CleanStart":true,"SessionExpiry":"2h","MaxPayloadBytes":100,"ReceiveMaximum":5,
+                 "Bindings":{"b":{"Match":"a/{x}","Format":"json","Stream":"{x}/{field}","Each":"/r","Time":{"At":"/t","Format":"dd/MM/yyyy HH:mm","Zone":"Asia/Tokyo"},
+                   "Values":{"v":{"At":"/v","Scale":2,"Offset":-1}}}}},
+               "f":{"Type":"file","Path":"x.csv","Speed":60,"Follow":true,"Table":{"TimeColumn":"t","StreamColumn":"s","ValueColumns":"a,b","Zone":"Asia/Tokyo","TimeFormat":"unix_ms"}},
+               "h":{"Type":"http","MaxBodyBytes":2048,"MaxLineBytes":512}},
+             "Sinks":{"f":{"Type":"file","Path":"o","Kinds":"episode"},
+               "m":{"Type":"mqtt","Broker":"mqtt://h","ClientId":"d","KeepAlive":"5s","Qos":0,"Prefix":"x/y","RetainResults":true,"RetainForecasts":false}},
+             "Metrics":{"PerStream":false,"MaxSeries":5,"OutputPrefix":"streamlstm_"}}
+            """;
+        var (settings, errors) = ConfigurationLoader.Load(Build(json), [], read);
+        Assert.Empty(errors);
+        Assert.Equal(ConfigurationTable.Keys.Select(k => k.Path).Order(), read.Order());
+
+        Assert.Equal(new EngineSettings(3, 10, TimeSpan.FromMilliseconds(250), 1 << 25), settings!.Engine);
+        var profile = settings.Profiles[0];
+        Assert.Equal((Aggregation.Last, true, -1.0, 2.5, TimeSpan.FromHours(1)), (profile.Aggregation, profile.Counter, profile.ValidMin, profile.ValidMax, profile.AllowedLateness));
+        Assert.Equal(["a", "b"], profile.Channels);
+        var mqtt = Assert.IsType<MqttSourceConfiguration>(settings.Sources[2]);
+        Assert.Equal(("h", 8884, "key", " p "), (mqtt.Settings.Host, mqtt.Settings.Port, mqtt.Settings.Tls?.KeyFile, mqtt.Settings.Password));
+        Assert.Equal(("/t", "dd/MM/yyyy HH:mm", "Asia/Tokyo"), (mqtt.Bindings[0].Time.At, mqtt.Bindings[0].Time.Format.Name, mqtt.Bindings[0].Time.Zone.Id));
+        var file = Assert.IsType<FileSourceConfiguration>(settings.Sources[0]).Settings;
+        Assert.Equal((60.0, true, "unix_ms", "s"), (file.Speed, file.Follow, file.Tabular.TimeFormat?.Name, file.Tabular.StreamColumn));
+        Assert.Equal(new HttpSourceConfiguration("h", 2048, 512), settings.Sources[1]);
+        Assert.Equal(("x/y", true, false), Assert.IsType<MqttSinkConfiguration>(settings.Sinks[1]) is { Settings: var s } ? (s.Prefix, s.RetainResults, s.RetainForecasts) : default);
+    }
+
+    [Fact]
+    public void Every_error_is_reported_at_once_with_key_value_and_what_is_allowed()
+    {
+        var errors = Invalid("""
+            {"Engine":{"Shards":-1,"CommitIntervall":"1s"},
+             "Http":{"Url":"http://0.0.0.0:8080"},
+             "Profiles":{"p":{"Interval":15,"Aggregation":"median","Zone":"Mars/Base","Quantiles":"0.1,0.9","ValidMin":3,"ValidMax":2,"Learning":"yes","Channels":["a"]}},
+             "Sources":{"m":{"Type":"mqtt","Path":"x","Bindings":{"b":{"Match":"a/{x}","Stream":"{y}","Values":{"v":{"At":"/v"}}}}},"k":{"Type":"kafka"},"f":{"Type":"file"}},
+             "Sinks":{"s":{"Kinds":"result,forecast"}},
+             "Metric":{}, "Metrics":{"MaxSeries":"many"}}
+            """);
+        string[] expected =
+        [
+            "StreamLstm:Engine:CommitIntervall is not a known key; did you mean CommitInterval?",
+            "StreamLstm:Sources:m:Path is a setting of type file, not of type mqtt.",
+            "StreamLstm:Engine:Shards is \"-1\": allowed is a whole number from 0 to 64 (default 0).",
+            "StreamLstm:Http:Url is \"http://0.0.0.0:8080\": allowed is a URL, http and on the loopback interface, as the API asks for no password (default http://127.0.0.1:8080).",
+            "StreamLstm:Profiles:p:Interval is \"15\": a duration needs its unit; allowed is a duration such as 250ms, 30s, 15m, 24h or 7d from 1s to 1d (default 15m).",
+            "StreamLstm:Profiles:p:Aggregation is \"median\": allowed is one of mean, sum, last, min, max (default mean).",
+            "StreamLstm:Profiles:p:Zone is \"Mars/Base\": allowed is a time zone such as Europe/Amsterdam or UTC (default UTC).",
+            "StreamLstm:Profiles:p:Quantiles is \"0.1,0.9\": allowed is numbers with commas between them, between 0 and 1, ascending, with 0.5 among them (default 0.05,0.5,0.95).",
+            "StreamLstm:Profiles:p:ValidMin is \"3\": it must be less than ValidMax, which is 2.",
+            "StreamLstm:Profiles:p:Learning is \"yes\": allowed is true or false (default true).",
+            "StreamLstm:Profiles:p:Channels is an object or array: allowed is words with commas between them, in one text.",
+            "StreamLstm:Sources:m:Broker is missing: it needs a URL, mqtt://host[:1883] or mqtts://host[:8883], without user and password.",
+            "StreamLstm:Sources:m:Bindings:b:Stream is \"{y}\": has {y}, which is none of {x}, {topic}, {field}, {/pointer}, {$key}.",
+            "StreamLstm:Sources:k:Type is \"kafka\": allowed is one of mqtt, file, http.",
+            "StreamLstm:Sources:f:Path is missing: it needs a text.",
+            "StreamLstm:Sinks:s:Kinds is \"result,forecast\": allowed is words out of result, episode, dead_letter with commas between them (default result,episode,dead_letter).",
+            "StreamLstm:Sinks:s:Type is missing: it needs one of file, stdout, mqtt.",
+            "StreamLstm:Metrics:MaxSeries is \"many\": allowed is a whole number from 0 to 100000 (default 2000).",
+        ];
+        foreach (var error in expected)
+            Assert.Contains(error, errors);
+        Assert.Contains(errors, e => e.StartsWith("StreamLstm:Metric is not a known key; did you mean Metrics", StringComparison.Ordinal));
+        Assert.Equal(expected.Length + 1, errors.Count);
+    }
+
+    [Fact]
+    public void Environment_beats_secrets_and_secrets_beat_the_file()
+    {
+        var secrets = Directory.CreateDirectory(Path.Combine(_folder, "secrets")).FullName;
+        File.WriteAllText(Path.Combine(secrets, "StreamLstm__Sources__m__Password"), "from-secret\n");
+        File.WriteAllText(Path.Combine(secrets, "StreamLstm__Engine__Shards"), "5");
+        var config = Write("""{"Logging":{},"StreamLstm":{"Engine":{"Shards":2,"MaxStreamsPartition":7},"Sources":{"m":{"Type":"mqtt","Broker":"mqtt://h","Username":"u","Bindings":{"b":{"Match":"a","Format":"text","Stream":"s"}}}}}}""");
+        var (settings, errors) = ConfigurationLoader.Load(config, secrets, [new("StreamLstm__Engine__Shards", "9"), new("PATH", "/bin")]);
+        Assert.Empty(errors);
+        Assert.Equal((9, 7), (settings!.Engine.Shards, settings.Engine.MaxStreamsPartition));
+        Assert.Equal("from-secret", ((MqttSourceConfiguration)settings.Sources[0]).Settings.Password);
+    }
+
+    [Fact]
+    public void Unreadable_files_and_misspelt_sections_are_named()
+    {
+        Assert.Contains("does not exist", Assert.Single(ConfigurationLoader.Load(Path.Combine(_folder, "none.json"), _folder, []).Errors), StringComparison.Ordinal);
+        Assert.Contains("can't be read", Assert.Single(ConfigurationLoader.Load(Write("{ nonsense"), _folder, []).Errors), StringComparison.Ordinal);
+        Assert.Contains("did you mean StreamLstm?", Assert.Single(ConfigurationLoader.Load(Write("""{"StreamLtsm":{}}"""), _folder, []).Errors), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Clients_of_one_broker_need_ids_of_their_own()
+    {
+        var errors = Invalid("""
+            {"Sources":{"bus":{"Type":"mqtt","Broker":"mqtt://h","Bindings":{"b":{"Match":"a","Format":"text","Stream":"s"}}}},
+             "Sinks":{"bus":{"Type":"mqtt","Broker":"mqtt://h"}}}
+            """);
+        Assert.Contains("StreamLstm:Sources:bus and StreamLstm:Sinks:bus have the same name", Assert.Single(errors), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_password_never_appears_in_an_error()
+    {
+        var errors = Invalid("""{"Sinks":{"m":{"Type":"mqtt","Broker":"mqtt://user:hunter2@h","Password":"hunter3"}}}""");
+        Assert.Equal(2, errors.Count);
+        Assert.DoesNotContain(errors, e => e.Contains("hunter", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("250ms", 250)]
+    [InlineData("30s", 30_000)]
+    [InlineData("15m", 900_000)]
+    [InlineData("24h", 86_400_000)]
+    [InlineData("7d", 604_800_000)]
+    [InlineData("0s", 0)]
+    public void Durations_are_written_with_a_unit(string text, long milliseconds)
+    {
+        Assert.True(Duration.TryParse(text, out var duration));
+        Assert.Equal(milliseconds, duration.TotalMilliseconds);
+        Assert.True(Duration.TryParse(Duration.Format(duration), out var again));
+        Assert.Equal(duration, again);
+    }
+
+    [Theory]
+    [InlineData("15")]
+    [InlineData("24:00:00")]
+    [InlineData("PT1H")]
+    [InlineData("1.5h")]
+    [InlineData("-1s")]
+    [InlineData("1 h")]
+    [InlineData("m")]
+    [InlineData("")]
+    [InlineData("99999999999999d")]
+    public void Other_durations_are_refused(string text) => Assert.False(Duration.TryParse(text, out _));
+
+    [Fact]
+    public void Every_default_of_the_table_is_valid()
+    {
+        foreach (var key in ConfigurationTable.Keys)
+        {
+            Assert.EndsWith(".", key.Meaning, StringComparison.Ordinal);
+            Assert.False(key.Required && key.Default is not null, key.Path);
+            foreach (var text in new[] { key.Default, key.Min, key.Max }.OfType<string>())
+            {
+                var ok = key.Type switch
+                {
+                    ConfigurationType.Integer => long.TryParse(text, CultureInfo.InvariantCulture, out _),
+                    ConfigurationType.Number => double.TryParse(text, CultureInfo.InvariantCulture, out _),
+                    ConfigurationType.Duration => Duration.TryParse(text, out _),
+                    ConfigurationType.Boolean => bool.TryParse(text, out _),
+                    ConfigurationType.Choice => key.Choices.Contains(text),
+                    _ => true,
+                };
+                Assert.True(ok, $"{key.Path}: {text}");
+            }
+        }
+
+        Assert.Distinct(ConfigurationTable.Keys.Select(k => k.Path));
+    }
+
+    [Fact]
+    public void The_schema_has_every_key_with_its_meaning_and_knows_the_sample()
+    {
+        using var schema = JsonDocument.Parse(ConfigurationSchema.Json());
+        foreach (var key in ConfigurationTable.Keys)
+        {
+            var node = schema.RootElement.GetProperty("properties").GetProperty("StreamLstm");
+            foreach (var part in key.Path.Split(':'))
+                node = part == "*" ? node.GetProperty("additionalProperties") : node.GetProperty("properties").GetProperty(part);
+            Assert.StartsWith(key.Meaning, node.GetProperty("description").GetString(), StringComparison.Ordinal);
+        }
+
+        using var sample = JsonDocument.Parse(File.ReadAllText(SamplePath()));
+        AssertKnown(schema.RootElement, sample.RootElement);
+    }
+
+    [Fact]
+    public void Keys_are_explained_however_they_are_spelt()
+    {
+        foreach (var spelling in (string[])["Profiles:load:Interval", "StreamLstm:Profiles:*:Interval", "profiles.load.interval", "StreamLstm__Profiles__x__Interval"])
+        {
+            Assert.True(ConfigurationSchema.TryExplain(spelling, out var text));
+            Assert.Contains("from 1s to 1d", text, StringComparison.Ordinal);
+            Assert.Contains("default  15m", text, StringComparison.Ordinal);
+        }
+
+        Assert.True(ConfigurationSchema.TryExplain("Engine", out var section));
+        Assert.Equal(4, section.Split('\n').Length);
+        Assert.False(ConfigurationSchema.TryExplain("Engine:Shard", out var unknown));
+        Assert.Contains("did you mean Engine:Shards?", unknown, StringComparison.Ordinal);
+    }
+
+    private static void AssertKnown(JsonElement schema, JsonElement value)
+    {
+        if (value.ValueKind != JsonValueKind.Object)
+            return;
+        foreach (var property in value.EnumerateObject())
+        {
+            if (schema.GetProperty("properties").TryGetProperty(property.Name, out var known))
+                AssertKnown(known, property.Value);
+            else
+                AssertKnown(schema.GetProperty("additionalProperties"), property.Value);
+        }
+    }
+
+    private static WorkerSettings Valid(string json)
+    {
+        var (settings, errors) = ConfigurationLoader.Load(Build(json), [], []);
+        Assert.Empty(errors);
+        return settings!;
+    }
+
+    private static IReadOnlyList<string> Invalid(string json)
+    {
+        var (settings, errors) = ConfigurationLoader.Load(Build(json), [], []);
+        Assert.Null(settings);
+        return errors;
+    }
+
+    private static IConfigurationRoot Build(string json) =>
+        new ConfigurationBuilder().AddJsonStream(new MemoryStream(System.Text.Encoding.UTF8.GetBytes($"{{\"StreamLstm\":{json}}}"))).Build();
+
+    private string Write(string json)
+    {
+        var path = Path.Combine(_folder, "config.json");
+        File.WriteAllText(path, json);
+        return path;
+    }
+
+    private static string SamplePath()
+    {
+
+        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
+        {
+            var path = Path.Combine(folder.FullName, "src", "StreamLstm.Worker", "Configuration", "sample.json");
+            if (File.Exists(path))
+                return path;
+        }
+
+        throw new FileNotFoundException($"No sample.json above {AppContext.BaseDirectory}.");
+    }
+}
