@@ -100,13 +100,16 @@ public sealed partial class Engine : IAsyncDisposable
         }
 
         _models = new ModelStore(Path.Combine(_settings.StateDirectory, "models"));
-        _stateLog = new StateLog.StateLog(Path.Combine(_settings.StateDirectory, "state"), 64 << 20);
+        _stateLog = new StateLog.StateLog(Path.Combine(_settings.StateDirectory, "state"), _settings.StateSegmentBytes);
         _journal = new Journal.Journal(Path.Combine(_settings.StateDirectory, "journal"), _clock, _settings.Journal);
         _shards = [.. Enumerable.Range(0, _settings.Shards).Select(i => new Shard(i, _settings.Shards, _settings, _profiles, _models))];
         var streams = new Dictionary<byte[], RestoredStream>(KeyComparer.Instance);
         if (_stateLog.Restore(streams) is { } header)
         {
             Adopt(header);
+            // A compaction must not delete what an earlier process committed and a sink has not got yet.
+            foreach (var commit in _stateLog.RestoredCommits)
+                _undelivered.Enqueue(commit);
             await RestoreShardsAsync(streams);
         }
         else
