@@ -172,7 +172,8 @@ public sealed partial class Engine : IAsyncDisposable
 
             await sourcesStop.CancelAsync();
             await WhenAllQuietly([.. running, ticker, training]);
-            await DrainPumpAsync(pump);
+            // A sink that is away holds the pump up; the rest of the journal is then left to the next process.
+            await Task.WhenAny(DrainPumpAsync(pump), Task.Delay(_settings.StopTimeout, CancellationToken.None));
             await loopStop.CancelAsync();
             await WhenAllQuietly([pump]);
             await StopGracefullyAsync();
@@ -632,7 +633,7 @@ public sealed partial class Engine : IAsyncDisposable
         lock (_header)
             _header.Sequence++;
         WriteCommit(made, []);
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(20), TimeProvider.System);
+        using var deadline = new CancellationTokenSource(_settings.StopTimeout, TimeProvider.System);
         await Task.WhenAll(_workers.Select(w => w.StopAsync(deadline.Token)));
         lock (_header)
             _header.Sequence++;
