@@ -198,6 +198,9 @@ public sealed partial class Engine : IAsyncDisposable
                 await Task.Delay(1, CancellationToken.None);
             }
 
+            // A commit counts before its rows are with the trainers; both lie within the gate.
+            await _shardGate.WaitAsync(cancellationToken);
+            _shardGate.Release();
             await _training!.IdleAsync(cancellationToken);
         }
         while (Volatile.Read(ref _committed) < _journal.Durable);
