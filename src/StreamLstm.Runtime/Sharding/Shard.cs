@@ -766,6 +766,8 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             session.SnapshotPosition = position;
             _bySnapshot.Enqueue((session, position));
         }
+
+        _output.Snapshots.Clear();
     }
 
     private void EncodeTouched()
