@@ -496,7 +496,7 @@ public sealed partial class Engine : IAsyncDisposable
         {
             while (letter < batch.DeadLetters.Count && batch.DeadLetters[letter].Lsn < output.Lsn)
                 merged.Add(ToOutput(batch.DeadLetters[letter++].Letter));
-            merged.Add(new OutputRecord(output.Kind, output.Stream, output.TimeMicros, 0, from.Json.Written.Slice(output.Start, output.Length).ToArray()));
+            merged.Add(new OutputRecord(output.Kind, output.Kind == OutputKind.DeadLetter ? "engine" : output.Stream, output.TimeMicros, 0, from.Json.Written.Slice(output.Start, output.Length).ToArray()));
             if (output.Kind == OutputKind.DeadLetter)
                 NoteDeadLetter("engine", output.Stream, "");
         }
