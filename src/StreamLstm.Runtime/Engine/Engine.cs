@@ -172,8 +172,11 @@ public sealed partial class Engine : IAsyncDisposable
 
             await sourcesStop.CancelAsync();
             await WhenAllQuietly([.. running, ticker, training]);
-            // A sink that is away holds the pump up; the rest of the journal is then left to the next process.
-            await Task.WhenAny(DrainPumpAsync(pump), Task.Delay(_settings.StopTimeout, CancellationToken.None));
+            var drained = DrainPumpAsync(pump);
+            await Task.WhenAny(drained, Task.Delay(Timeout.Infinite, stopping));
+            // A sink that is away holds the pump up; when asked to stop, the rest of the journal is left to the next process.
+            if (stopping.IsCancellationRequested)
+                await Task.WhenAny(drained, Task.Delay(_settings.StopTimeout, CancellationToken.None));
             await loopStop.CancelAsync();
             await WhenAllQuietly([pump]);
             await StopGracefullyAsync();
