@@ -162,7 +162,8 @@ public sealed partial class Engine : IAsyncDisposable
                     break;
                 var stop = Task.Delay(Timeout.Infinite, stopping);
                 var first = await Task.WhenAny([stop, .. watched]);
-                if (first == stop)
+                // The loops end by the same token: whichever is seen first, it is the graceful stop.
+                if (first == stop || stopping.IsCancellationRequested)
                     break;
                 await first;
                 if (first == pump || first == ticker || first == _journal.Failed)
