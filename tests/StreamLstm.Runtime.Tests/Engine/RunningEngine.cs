@@ -63,7 +63,13 @@ internal sealed class RunningEngine : IAsyncDisposable
         await Ingress.AppendAsync(batch, TestContext.Current.CancellationToken);
     }
 
-    public Task DrainAsync() => Engine.DrainAsync(TestContext.Current.CancellationToken);
+    /// <summary>Waits until everything appended is committed, or for the engine's failure.</summary>
+    public async Task DrainAsync()
+    {
+        var drained = Engine.DrainAsync(TestContext.Current.CancellationToken);
+        await await Task.WhenAny(drained, _run);
+        await drained;
+    }
 
     /// <summary>A graceful stop.</summary>
     public async Task StopAsync()
