@@ -81,7 +81,7 @@ internal sealed class RunningEngine : IAsyncDisposable
     /// <summary>Waits for something that happens in its own time.</summary>
     public async Task UntilAsync(Func<bool> condition)
     {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
         while (!condition())
         {
             if (_run.IsCompleted)
