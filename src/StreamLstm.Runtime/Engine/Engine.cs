@@ -159,7 +159,8 @@ public sealed partial class Engine : IAsyncDisposable
                     break;
                 var stop = Task.Delay(Timeout.Infinite, stopping);
                 var first = await Task.WhenAny([stop, .. watched]);
-                if (first == stop)
+                // Cancellation reaches the loops at the same moment as this one.
+                if (stopping.IsCancellationRequested)
                     break;
                 await first;
                 if (first == pump || first == ticker || first == _journal.Failed)
