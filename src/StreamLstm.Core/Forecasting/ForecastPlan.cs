@@ -91,8 +91,8 @@ public sealed class ForecastPlan
         }
 
         HourBins = dayFrames == 0 ? 1 : Math.Min(24, dayFrames);
-        // The ring must reach one week back (or one day, or a little) from the current frame.
-        RingLength = Math.Max(Math.Max(weekFrames, dayFrames), 32) + 1;
+        // The ring must reach from a target that arrives to every naive forecast of it: K back, and whole days and weeks beyond K.
+        RingLength = Math.Max(Math.Max(SeasonLag(weekFrames, horizon), SeasonLag(dayFrames, horizon)), Math.Max(horizon, 32)) + 1;
         Window = BuildWindow();
         Inputs = 2 + (dayFrames > 0 ? 2 + Window.Length : 0) + (weekFrames > 0 ? 2 + Window.Length : 0) + Window.Length + CalendarInputs + 1;
 
@@ -218,6 +218,9 @@ public sealed class ForecastPlan
     internal int Baseline { get; }
 
     internal int Collective { get; }
+
+    /// <summary>The smallest whole number of seasons that reaches at least h frames back from the target.</summary>
+    internal static int SeasonLag(int season, int h) => season == 0 ? 0 : (h + season - 1) / season * season;
 
     private static int[] KnotsUpTo(int horizon)
     {

@@ -303,8 +303,8 @@ public sealed class SeriesModel
                 {
                     Expert.Seasonal => season[h],
                     Expert.Last => z,
-                    Expert.Day => Lag(record, SeasonLag(p.DayFrames, h) - h, z),
-                    Expert.Week => Lag(record, SeasonLag(p.WeekFrames, h) - h, z),
+                    Expert.Day => Lag(record, ForecastPlan.SeasonLag(p.DayFrames, h) - h, z),
+                    Expert.Week => Lag(record, ForecastPlan.SeasonLag(p.WeekFrames, h) - h, z),
                     _ => z + recurrent[h - 1],
                 };
                 mix += w * f;
@@ -432,7 +432,7 @@ public sealed class SeriesModel
                 continue;
             var counts = record.Slice(p.LossCount + (2 * j), 2);
             var error = Math.Abs(z - mix);
-            var dayNaive = p.DayFrames > 0 && n >= SeasonLag(p.DayFrames, h) ? At(record, SeasonLag(p.DayFrames, h)) : float.NaN;
+            var dayNaive = p.DayFrames > 0 && n >= ForecastPlan.SeasonLag(p.DayFrames, h) ? At(record, ForecastPlan.SeasonLag(p.DayFrames, h)) : float.NaN;
             var bounds = record.Slice(p.PendingBounds + (slot * q), q);
             if (skill is not null && basis && !float.IsNaN(dayNaive))
                 skill.Add(j, error, Math.Abs(z - dayNaive), z >= bounds[0] && z <= bounds[q - 1]);
@@ -443,8 +443,8 @@ public sealed class SeriesModel
             LearnLoss(record, j, Expert.Last, z - Lag(record, h - 1, z), rate);
             if (!float.IsNaN(dayNaive))
                 LearnLoss(record, j, Expert.Day, z - dayNaive, rate);
-            if (p.WeekFrames > 0 && n >= SeasonLag(p.WeekFrames, h))
-                LearnLoss(record, j, Expert.Week, z - At(record, SeasonLag(p.WeekFrames, h)), rate);
+            if (p.WeekFrames > 0 && n >= ForecastPlan.SeasonLag(p.WeekFrames, h))
+                LearnLoss(record, j, Expert.Week, z - At(record, ForecastPlan.SeasonLag(p.WeekFrames, h)), rate);
             var recurrent = record[p.PendingRecurrent + slot];
             if (!float.IsNaN(recurrent))
             {
@@ -620,7 +620,7 @@ public sealed class SeriesModel
             var weights = _knotWeights.AsSpan(j * ForecastPlan.Experts, ForecastPlan.Experts);
             usable[(int)Expert.Seasonal] = true;
             usable[(int)Expert.Last] = true;
-            usable[(int)Expert.Day] = p.DayFrames > 0 && frames >= SeasonLag(p.DayFrames, h);
+            usable[(int)Expert.Day] = p.DayFrames > 0 && frames >= ForecastPlan.SeasonLag(p.DayFrames, h);
             usable[(int)Expert.Week] = p.WeekFrames > 0 && frames >= p.WeekFrames + p.DayFrames;
             usable[(int)Expert.Recurrent] = hasRecurrent && record[p.LossCount + (2 * j) + 1] >= ProvenAfter;
             var least = float.MaxValue;
@@ -702,9 +702,6 @@ public sealed class SeriesModel
     private FramePhase Advance(FramePhase phase, long frames) => new(
         _plan.DayFrames > 0 ? (int)((phase.DayPhase + frames) % _plan.DayFrames) : 0,
         _plan.WeekFrames > 0 ? (int)((phase.WeekPhase + frames) % _plan.WeekFrames) : 0);
-
-    /// <summary>The smallest whole number of seasons that reaches at least h frames back from the target.</summary>
-    private static int SeasonLag(int season, int h) => season == 0 ? 0 : (h + season - 1) / season * season;
 
     private int HourBin(FramePhase phase) => _plan.DayFrames > 0 ? (int)((long)phase.DayPhase * _plan.HourBins / _plan.DayFrames) : 0;
 

@@ -16,7 +16,7 @@ internal enum SampleOutcome
     /// <summary>The interval holds as many samples as the profile accepts.</summary>
     Overflow,
 
-    /// <summary>A falling register below the reset threshold's dip band: the baseline is kept.</summary>
+    /// <summary>A register fell, but not as far as a reset does: the reading is ignored.</summary>
     Dip,
 }
 
@@ -80,7 +80,7 @@ internal sealed class StreamAligner(Profile profile)
     public long NewestEventTime => _newest;
 
     /// <summary>
-    /// Arrival time at which silence closes the next frame, or long.MaxValue. The next frame ends at (lastClosed + 2)·interval.
+    /// Arrival time at which silence closes the next frame, or long.MaxValue.
     /// </summary>
     public long Deadline
     {
@@ -88,10 +88,12 @@ internal sealed class StreamAligner(Profile profile)
         {
             if (_newest == None || (IsStale && _open.Count == 0))
                 return long.MaxValue;
-            var next = _lastClosed == None ? _open[0].Frame : _lastClosed + 1;
-            return _newestArrival + ((next + 1) * _interval) - _newest + (long)profile.MaxWait.TotalMicroseconds;
+            return _newestArrival + ((Next + 1) * _interval) - _newest + (long)profile.MaxWait.TotalMicroseconds;
         }
     }
+
+    /// <summary>The frame to be closed next. A stale stream goes on with the first frame it has samples for; what lies between is one bridge.</summary>
+    private long Next => _lastClosed == None || IsStale ? _open[0].Frame : _lastClosed + 1;
 
     public SampleOutcome Add(long eventTime, long arrival, ReadOnlySpan<double> values, IFrameReceiver receiver)
     {
@@ -105,26 +107,17 @@ internal sealed class StreamAligner(Profile profile)
         if (!duplicate && bucket.Times.Count >= profile.MaxSamplesPerFrame)
             return SampleOutcome.Overflow;
 
-        Span<double> kept = stackalloc double[values.Length];
-        values.CopyTo(kept);
-        if (profile.Counter)
-        {
-            if (duplicate)
-                return SampleOutcome.Duplicate;
-            if (!Difference(kept, eventTime))
-                return SampleOutcome.Dip;
-        }
-
+        var dip = profile.Counter && values.Length == 1 && IsDip(Preceding(bucket, duplicate ? at : ~at), values[0]);
         if (duplicate)
         {
-            for (var i = 0; i < kept.Length; i++)
-                bucket.Values[(at * kept.Length) + i] = kept[i];
+            for (var i = 0; i < values.Length; i++)
+                bucket.Values[(at * values.Length) + i] = values[i];
         }
         else
         {
             bucket.Times.Insert(~at, eventTime);
-            for (var i = 0; i < kept.Length; i++)
-                bucket.Values.Insert((~at * kept.Length) + i, kept[i]);
+            for (var i = 0; i < values.Length; i++)
+                bucket.Values.Insert((~at * values.Length) + i, values[i]);
             _recent[_recentCount++ % RecentTimes] = eventTime;
         }
 
@@ -135,17 +128,14 @@ internal sealed class StreamAligner(Profile profile)
         }
 
         Close(_newest - (long)profile.AllowedLateness.TotalMicroseconds, receiver);
-        return duplicate ? SampleOutcome.Duplicate : SampleOutcome.Accepted;
+        return duplicate ? SampleOutcome.Duplicate : dip ? SampleOutcome.Dip : SampleOutcome.Accepted;
     }
 
     /// <summary>Closes what has been silent for too long at the partition's clock.</summary>
     public void OnTick(long clock, IFrameReceiver receiver)
     {
         while (Deadline <= clock)
-        {
-            var next = _lastClosed == None ? _open[0].Frame : _lastClosed + 1;
-            CloseNext(next, receiver);
-        }
+            CloseNext(Next, receiver);
     }
 
     public void Write(ByteWriter w)
@@ -207,9 +197,11 @@ internal sealed class StreamAligner(Profile profile)
         while (_open.Count > 0)
         {
             var first = _open[0];
-            var next = _lastClosed == None ? first.Frame : _lastClosed + 1;
+            var next = Next;
             var passed = watermark >= (next + 1) * _interval;
-            var complete = first.Frame == next && profile.SamplesPerFrame > 0 && first.Times.Count >= profile.SamplesPerFrame;
+            // At the beginning, and on the return of a stale stream, an earlier frame may still come inside the allowed lateness.
+            var begun = (_lastClosed != None && !IsStale) || profile.AllowedLateness == TimeSpan.Zero;
+            var complete = begun && first.Frame == next && profile.SamplesPerFrame > 0 && first.Times.Count >= profile.SamplesPerFrame;
             if (!passed && !complete)
                 return;
             CloseNext(next, receiver);
@@ -222,6 +214,10 @@ internal sealed class StreamAligner(Profile profile)
         {
             var bucket = _open[0];
             _open.RemoveAt(0);
+            if (profile.Counter)
+                Difference(bucket);
+            if (IsStale && next > _lastClosed + 1)
+                receiver.OnFrame(_lastClosed + 1, FrameKind.Bridge, next - _lastClosed - 1, []);
             _gap = 0;
             IsStale = false;
             _lastClosed = next;
@@ -238,21 +234,11 @@ internal sealed class StreamAligner(Profile profile)
             return;
         }
 
-        if (!IsStale)
-        {
-            IsStale = true;
-            _lastClosed = next;
-            receiver.OnFrame(next, FrameKind.Stale, 1, []);
-            return;
-        }
-
-        // Stale and something newer is waiting: everything up to it is one bridge.
-        var length = _open[0].Frame - next;
-        _lastClosed = _open[0].Frame - 1;
-        IsStale = false;
-        _gap = 0;
-        if (length > 0)
-            receiver.OnFrame(next, FrameKind.Bridge, length, []);
+        IsStale = true;
+        _lastClosed = next;
+        // What a register counted meanwhile can't be told from what it counts then: it begins anew.
+        Array.Fill(_register, double.NaN);
+        receiver.OnFrame(next, FrameKind.Stale, 1, []);
     }
 
     private Bucket Find(long frame)
@@ -293,32 +279,44 @@ internal sealed class StreamAligner(Profile profile)
     }
 
     /// <summary>
-    /// Register → increase since the previous reading. A fall below 90 % of the previous reading is a reset (the new reading is the
-    /// increase); a smaller fall is a dip that is ignored. The first reading has no increase.
+    /// Register readings → increases since the previous reading, in time order. A fall below 90 % of the previous reading is a reset (the
+    /// new reading is the increase); a smaller fall is a dip that is ignored. The first reading has no increase, and the first one after
+    /// missing frames counts one frame's share of it.
     /// </summary>
-    private bool Difference(Span<double> values, long eventTime)
+    private void Difference(Bucket bucket)
     {
-        if (eventTime < _newest)
-            return false;
-        var dip = false;
-        for (var i = 0; i < values.Length; i++)
+        var d = _register.Length;
+        for (var c = 0; c < d; c++)
         {
-            var previous = _register[i];
-            var v = values[i];
-            if (double.IsNaN(v))
-                continue;
-            if (!double.IsNaN(previous) && v < previous && v >= 0.9 * previous)
+            var frames = _gap + 1;
+            for (var i = 0; i < bucket.Times.Count; i++)
             {
-                dip = true;
-                values[i] = double.NaN;
-                continue;
+                var v = bucket.Values[(i * d) + c];
+                if (double.IsNaN(v))
+                    continue;
+                var previous = _register[c];
+                if (IsDip(previous, v))
+                {
+                    bucket.Values[(i * d) + c] = double.NaN;
+                    continue;
+                }
+
+                _register[c] = v;
+                bucket.Values[(i * d) + c] = double.IsNaN(previous) ? double.NaN : (v < previous ? v : v - previous) / frames;
+                frames = 1;
             }
-
-            _register[i] = v;
-            values[i] = double.IsNaN(previous) ? double.NaN : v < previous ? v : v - previous;
         }
+    }
 
-        return !dip || values.Length > 1;
+    private static bool IsDip(double previous, double v) => v < previous && v >= 0.9 * previous;
+
+    /// <summary>The reading before a place in a bucket of a register with one channel.</summary>
+    private double Preceding(Bucket bucket, int at)
+    {
+        if (at > 0)
+            return bucket.Values[at - 1];
+        var i = _open.IndexOf(bucket);
+        return i > 0 ? _open[i - 1].Values[^1] : _register[0];
     }
 
     private bool SeenBefore(long eventTime) => _recent.AsSpan(0, Math.Min(_recentCount, RecentTimes)).Contains(eventTime);

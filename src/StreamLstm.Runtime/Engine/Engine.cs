@@ -100,13 +100,16 @@ public sealed partial class Engine : IAsyncDisposable
         }
 
         _models = new ModelStore(Path.Combine(_settings.StateDirectory, "models"));
-        _stateLog = new StateLog.StateLog(Path.Combine(_settings.StateDirectory, "state"), 64 << 20);
+        _stateLog = new StateLog.StateLog(Path.Combine(_settings.StateDirectory, "state"), _settings.StateSegmentBytes);
         _journal = new Journal.Journal(Path.Combine(_settings.StateDirectory, "journal"), _clock, _settings.Journal);
         _shards = [.. Enumerable.Range(0, _settings.Shards).Select(i => new Shard(i, _settings.Shards, _settings, _profiles, _models))];
         var streams = new Dictionary<byte[], RestoredStream>(KeyComparer.Instance);
         if (_stateLog.Restore(streams) is { } header)
         {
             Adopt(header);
+            // A compaction must not delete what an earlier process committed and a sink has not got yet.
+            foreach (var commit in _stateLog.RestoredCommits)
+                _undelivered.Enqueue(commit);
             await RestoreShardsAsync(streams);
         }
         else
@@ -159,8 +162,8 @@ public sealed partial class Engine : IAsyncDisposable
                     break;
                 var stop = Task.Delay(Timeout.Infinite, stopping);
                 var first = await Task.WhenAny([stop, .. watched]);
-                // Cancellation reaches the loops at the same moment as this one.
-                if (stopping.IsCancellationRequested)
+                // The loops end by the same token: whichever is seen first, it is the graceful stop.
+                if (first == stop || stopping.IsCancellationRequested)
                     break;
                 await first;
                 if (first == pump || first == ticker || first == _journal.Failed)
@@ -170,7 +173,11 @@ public sealed partial class Engine : IAsyncDisposable
 
             await sourcesStop.CancelAsync();
             await WhenAllQuietly([.. running, ticker, training]);
-            await DrainPumpAsync(pump);
+            var drained = DrainPumpAsync(pump);
+            await Task.WhenAny(drained, Task.Delay(Timeout.Infinite, stopping));
+            // A sink that is away holds the pump up; when asked to stop, the rest of the journal is left to the next process.
+            if (stopping.IsCancellationRequested)
+                await Task.WhenAny(drained, Task.Delay(_settings.StopTimeout, CancellationToken.None));
             await loopStop.CancelAsync();
             await WhenAllQuietly([pump]);
             await StopGracefullyAsync();
@@ -195,6 +202,9 @@ public sealed partial class Engine : IAsyncDisposable
                 await Task.Delay(1, CancellationToken.None);
             }
 
+            // A commit counts before its rows are with the trainers; both lie within the gate.
+            await _shardGate.WaitAsync(cancellationToken);
+            _shardGate.Release();
             await _training!.IdleAsync(cancellationToken);
         }
         while (Volatile.Read(ref _committed) < _journal.Durable);
@@ -490,7 +500,7 @@ public sealed partial class Engine : IAsyncDisposable
         {
             while (letter < batch.DeadLetters.Count && batch.DeadLetters[letter].Lsn < output.Lsn)
                 merged.Add(ToOutput(batch.DeadLetters[letter++].Letter));
-            merged.Add(new OutputRecord(output.Kind, output.Stream, output.TimeMicros, 0, from.Json.Written.Slice(output.Start, output.Length).ToArray()));
+            merged.Add(new OutputRecord(output.Kind, output.Kind == OutputKind.DeadLetter ? "engine" : output.Stream, output.TimeMicros, 0, from.Json.Written.Slice(output.Start, output.Length).ToArray()));
             if (output.Kind == OutputKind.DeadLetter)
                 NoteDeadLetter("engine", output.Stream, "");
         }
@@ -630,7 +640,7 @@ public sealed partial class Engine : IAsyncDisposable
         lock (_header)
             _header.Sequence++;
         WriteCommit(made, []);
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(20), TimeProvider.System);
+        using var deadline = new CancellationTokenSource(_settings.StopTimeout, TimeProvider.System);
         await Task.WhenAll(_workers.Select(w => w.StopAsync(deadline.Token)));
         lock (_header)
             _header.Sequence++;

@@ -22,6 +22,12 @@ public sealed record EngineSettings
 
     public JournalSettings Journal { get; init; } = new();
 
+    /// <summary>Size at which the state log begins a new segment; whole segments are deleted once nothing needs them.</summary>
+    public long StateSegmentBytes { get; init; } = 64 << 20;
+
+    /// <summary>How long a graceful stop waits for sinks that are away; what they miss is delivered after the next start.</summary>
+    public TimeSpan StopTimeout { get; init; } = TimeSpan.FromSeconds(20);
+
     /// <summary>Never delete journal segments, so that the whole history can be replayed.</summary>
     public bool KeepJournal { get; init; }
 

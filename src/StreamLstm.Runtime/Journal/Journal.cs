@@ -21,6 +21,10 @@ internal sealed class Journal : IIngress, IAsyncDisposable
     private const byte KindReset = 4;
     private const int MaxKeyBytes = 512;
 
+    // A year from either end of the calendar, so that a frame's edges and forecasts can always be written as dates.
+    private static readonly long EarliestMicros = UnixMicros.From(DateTimeOffset.MinValue.AddYears(1));
+    private static readonly long LatestMicros = UnixMicros.From(DateTimeOffset.MaxValue.AddYears(-1));
+
     private readonly RecordLog _log;
     private readonly Channel<Request> _requests;
     private readonly Task _writer;
@@ -280,7 +284,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
             w.String(letter.Source);
             w.String(letter.Position);
             w.String(letter.Detail);
-            w.Int64(letter.ArrivalMicros);
+            w.Int64(Math.Clamp(letter.ArrivalMicros, EarliestMicros, LatestMicros));
             w.Block(letter.Payload.Span);
             w.Int32(letter.PayloadBytes);
             w.String(letter.Stream ?? "");
@@ -293,6 +297,8 @@ internal sealed class Journal : IIngress, IAsyncDisposable
             return (DeadLetterReason.BadKey, $"The stream key has {key.Length} bytes; 1 to {MaxKeyBytes} are allowed.");
         if (values.Length is 0 or > 255)
             return (DeadLetterReason.ChannelCount, $"The sample has {values.Length} values; 1 to 255 are allowed.");
+        if (eventTime < EarliestMicros || eventTime > LatestMicros || arrival < EarliestMicros || arrival > LatestMicros)
+            return (DeadLetterReason.BadTime, "The event or arrival time lies outside the calendar.");
         if (eventTime > arrival + _maxFutureMicros)
             return (DeadLetterReason.Future, $"Event time {UnixMicros.ToDateTimeOffset(eventTime):O} is ahead of arrival {UnixMicros.ToDateTimeOffset(arrival):O}.");
         var missing = 0;

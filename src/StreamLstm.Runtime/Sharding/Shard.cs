@@ -766,6 +766,8 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             session.SnapshotPosition = position;
             _bySnapshot.Enqueue((session, position));
         }
+
+        _output.Snapshots.Clear();
     }
 
     private void EncodeTouched()
@@ -908,8 +910,8 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             if (_blocks.TryGetValue(version, out var block))
                 return block;
             // Old versions come back only while a restore replays entries; a few packed copies are plenty.
-            if (_blocks.Count > 4)
-                _blocks.Remove(_blocks.First(b => b.Value.Frames.Count == 0 && b.Key != 0).Key);
+            if (_blocks.Count > 4 && _blocks.FirstOrDefault(b => b.Value.Frames.Count == 0 && b.Key != 0) is { Value: not null } idle)
+                _blocks.Remove(idle.Key);
             block = new ModelBlock(version == 0 ? null : new LstmWorkspace(models.Load(Runtime.Name, version)));
             _blocks.Add(version, block);
             return block;

@@ -36,6 +36,7 @@ internal sealed class StateLog : IDisposable
     private const byte KindCommit = 1;
     private readonly RecordLog _log;
     private readonly ByteWriter _record = new();
+    private readonly List<(long Commit, long Position)> _restored = [];
 
     public StateLog(string directory, long segmentBytes) => _log = new RecordLog(directory, segmentBytes);
 
@@ -45,6 +46,9 @@ internal sealed class StateLog : IDisposable
 
     /// <summary>Streams with snapshots before this position hold back the deletion of the oldest segment.</summary>
     public long? CompactBefore => _log.SecondSegmentStart;
+
+    /// <summary>The commits that <see cref="Restore"/> read, oldest first, and where they lie.</summary>
+    public IReadOnlyList<(long Commit, long Position)> RestoredCommits => _restored;
 
     /// <summary>Appends a commit and waits for the disk; returns its position.</summary>
     public long Commit(CommitHeader header, IReadOnlyList<ShardOutput> shards, IReadOnlyList<OutputRecord> outputs)
@@ -104,30 +108,46 @@ internal sealed class StateLog : IDisposable
     public CommitHeader? Restore(Dictionary<byte[], RestoredStream> streams)
     {
         CommitHeader? newest = null;
+        // After a compaction the log may begin with entries of streams whose snapshot comes later in it; those are history.
+        var withoutSnapshot = new Dictionary<byte[], long>(KeyComparer.Instance);
         var buffer = new byte[1 << 20];
         var position = _log.Start;
+        _restored.Clear();
         while (_log.TryRead(position, ref buffer, out var length, out var next))
         {
             var r = new ByteReader(buffer.AsSpan(0, length));
             newest = ReadHeader(ref r, position);
+            _restored.Add((newest.Sequence, position));
             var shards = r.Int32();
             for (var s = 0; s < shards; s++)
             {
                 var n = r.Int32();
-                ReadStreams(r.Block(), n, position, streams);
+                ReadStreams(r.Block(), n, position, streams, withoutSnapshot);
             }
 
             position = next;
         }
 
+        foreach (var (key, at) in withoutSnapshot)
+        {
+            if (!streams.ContainsKey(key))
+                throw new CorruptLogException($"State entries of {Encoding.UTF8.GetString(key)} at position {at} have no snapshot.");
+        }
+
         return newest;
     }
 
-    /// <summary>The outputs of all commits after <paramref name="after"/>, oldest first.</summary>
+    /// <summary>
+    /// The outputs of the restored commits after <paramref name="after"/>, oldest first. Begins at the first of them, since a compaction
+    /// may delete what lies before it meanwhile.
+    /// </summary>
     public IEnumerable<(long Commit, IReadOnlyList<OutputRecord> Outputs)> OutputsAfter(long after, long upTo)
     {
         var buffer = new byte[1 << 20];
-        var position = _log.Start;
+        var first = _restored.FindIndex(c => c.Commit > after);
+        if (first < 0)
+            yield break;
+        var position = _restored[first].Position;
         while (_log.TryRead(position, ref buffer, out var length, out var next))
         {
             var (sequence, outputs) = ReadOutputs(buffer.AsSpan(0, length), position, after);
@@ -179,7 +199,7 @@ internal sealed class StateLog : IDisposable
     }
 
     /// <summary>Keeps, per stream, its latest snapshot and the entries after it, still encoded.</summary>
-    private static void ReadStreams(ReadOnlySpan<byte> blob, int count, long position, Dictionary<byte[], RestoredStream> streams)
+    private static void ReadStreams(ReadOnlySpan<byte> blob, int count, long position, Dictionary<byte[], RestoredStream> streams, Dictionary<byte[], long> withoutSnapshot)
     {
         var r = new ByteReader(blob);
         for (var i = 0; i < count; i++)
@@ -194,9 +214,10 @@ internal sealed class StateLog : IDisposable
             }
             else
             {
-                if (!streams.TryGetValue(key, out var stream))
-                    throw new CorruptLogException($"State entries of {Encoding.UTF8.GetString(key)} at position {position} have no snapshot before them.");
-                stream.Entries.Add(body);
+                if (streams.TryGetValue(key, out var stream))
+                    stream.Entries.Add(body);
+                else
+                    withoutSnapshot.TryAdd(key, position);
             }
         }
     }

@@ -14,7 +14,8 @@ public sealed class CorruptLogException(string message) : IOException(message);
 /// <c>"SLG1"</c>, a format version and the log position of its first record, and carries that position in its name. Positions are
 /// byte offsets over all segments (without headers), so they never repeat. One writer; readers may read anything below the end
 /// that the writer has announced.
-/// A torn record at the very end (a crash during a write) is cut off on opening; damage anywhere else is an error.
+/// A torn record at the very end (a crash during a write, zeros after a power cut) is cut off on opening; damage anywhere else is an
+/// error. Records are never empty, because eight zero bytes would pass for an empty one.
 /// </summary>
 internal sealed class RecordLog : IDisposable
 {
@@ -94,6 +95,8 @@ internal sealed class RecordLog : IDisposable
     /// <summary>Appends without waiting for the disk; returns the record's position.</summary>
     public long Append(ReadOnlySpan<byte> payload)
     {
+        if (payload.IsEmpty)
+            throw new ArgumentException("A record has at least one byte.", nameof(payload));
         var position = _end;
         SafeFileHandle handle;
         long start;
@@ -141,7 +144,7 @@ internal sealed class RecordLog : IDisposable
         if (RandomAccess.Read(handle, frame, offset) < FrameBytes)
             throw new CorruptLogException($"{_directory}: no record at position {position}.");
         length = (int)BinaryPrimitives.ReadUInt32LittleEndian(frame);
-        if (length < 0 || position + FrameBytes + length > End)
+        if (length <= 0 || position + FrameBytes + length > End)
             throw new CorruptLogException($"{_directory}: impossible record length {length} at position {position}.");
         if (buffer.Length < length)
             buffer = new byte[Math.Max(length, buffer.Length * 2)];
@@ -257,16 +260,21 @@ internal sealed class RecordLog : IDisposable
         {
             if (offset + FrameBytes > length)
                 break;
-            RandomAccess.Read(handle, frame, offset);
+            ReadFully(handle, frame, offset);
             var size = (long)BinaryPrimitives.ReadUInt32LittleEndian(frame);
-            if (offset + FrameBytes + size > length)
+            if (size == 0 || offset + FrameBytes + size > length)
+            {
+                if (IsFollowedByRecords(handle, offset, length))
+                    throw new CorruptLogException($"{_directory}: impossible record length {size} at position {start + offset - HeaderBytes}, with records after it.");
                 break;
+            }
+
             if (buffer.Length < size)
                 buffer = new byte[size];
-            RandomAccess.Read(handle, buffer.AsSpan(0, (int)size), offset + FrameBytes);
+            ReadFully(handle, buffer.AsSpan(0, (int)size), offset + FrameBytes);
             if (Crc(buffer.AsSpan(0, (int)size)) != BinaryPrimitives.ReadUInt32LittleEndian(frame.AsSpan(4)))
             {
-                if (offset + FrameBytes + size < length)
+                if (offset + FrameBytes + size < length && !IsZero(handle, offset + FrameBytes + size, length))
                     throw new CorruptLogException($"{_directory}: checksum mismatch at position {start + offset - HeaderBytes}, with records after it.");
                 break;
             }
@@ -281,5 +289,44 @@ internal sealed class RecordLog : IDisposable
         }
 
         return start + offset - HeaderBytes;
+    }
+
+    /// <summary>
+    /// Tells a damaged length field from a torn write: after a torn write nothing readable follows, after damage the next record does,
+    /// and from there the lengths lead exactly to the end of the file.
+    /// </summary>
+    private static bool IsFollowedByRecords(SafeFileHandle handle, long offset, long length)
+    {
+        var tail = new byte[length - offset];
+        ReadFully(handle, tail, offset);
+        for (var at = 1; at + FrameBytes < tail.Length; at++)
+        {
+            var next = at;
+            while (next + FrameBytes < tail.Length && BinaryPrimitives.ReadUInt32LittleEndian(tail.AsSpan(next)) is > 0 and var size && size <= tail.Length - next - FrameBytes)
+                next += FrameBytes + (int)size;
+            if (next == tail.Length && Crc(tail.AsSpan(at + FrameBytes, BinaryPrimitives.ReadInt32LittleEndian(tail.AsSpan(at)))) == BinaryPrimitives.ReadUInt32LittleEndian(tail.AsSpan(at + 4)))
+                return true;
+        }
+
+        return false;
+    }
+
+    private static bool IsZero(SafeFileHandle handle, long offset, long end)
+    {
+        var bytes = new byte[end - offset];
+        ReadFully(handle, bytes, offset);
+        return !bytes.AsSpan().ContainsAnyExcept((byte)0);
+    }
+
+    private static void ReadFully(SafeFileHandle handle, Span<byte> into, long offset)
+    {
+        while (into.Length > 0)
+        {
+            var n = RandomAccess.Read(handle, into, offset);
+            if (n == 0)
+                throw new EndOfStreamException("A log segment became shorter while it was read.");
+            into = into[n..];
+            offset += n;
+        }
     }
 }

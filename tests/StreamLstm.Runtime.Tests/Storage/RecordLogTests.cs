@@ -1,0 +1,307 @@
+using System.Buffers.Binary;
+using System.Text;
+using StreamLstm.Runtime.Storage;
+
+namespace StreamLstm.Runtime.Tests.Storage;
+
+public sealed class RecordLogTests : IDisposable
+{
+    private const int HeaderBytes = 16;
+    private const int FrameBytes = 8;
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void What_was_appended_is_read_back_in_order_also_after_reopening()
+    {
+        var payloads = Enumerable.Range(1, 50).Select(i => new string((char)('a' + (i % 26)), i * 7)).ToArray();
+        using (var log = Open())
+        {
+            foreach (var payload in payloads)
+                log.Append(Encoding.UTF8.GetBytes(payload));
+            log.Flush();
+            Assert.Equal(payloads, ReadAll(log));
+        }
+
+        using var again = Open();
+        Assert.Equal(payloads, ReadAll(again));
+    }
+
+    [Fact]
+    public void Positions_ascend_over_segments_and_survive_reopening()
+    {
+        var positions = new List<long>();
+        long end;
+        using (var log = Open(segmentBytes: 200))
+        {
+            for (var i = 0; i < 40; i++)
+                positions.Add(log.Append(Encoding.UTF8.GetBytes($"record {i}")));
+            end = log.End;
+        }
+
+        Assert.True(Segments().Length > 3, "the test is trivial with one segment");
+        Assert.Equal(positions.Order(), positions);
+        using var again = Open(segmentBytes: 200);
+        Assert.Equal(end, again.End);
+        Assert.Equal(end, again.Append("next"u8));
+        for (var i = 0; i < 40; i++)
+            Assert.Equal($"record {i}", Read(again, positions[i]));
+    }
+
+    [Fact]
+    public void A_record_torn_at_any_byte_is_cut_off_and_those_before_it_stay()
+    {
+        using (var log = Open())
+        {
+            log.Append("first"u8);
+            log.Append("second"u8);
+            log.Append("the last record"u8);
+        }
+
+        var whole = File.ReadAllBytes(Segments()[0]);
+        var lastStart = whole.Length - FrameBytes - "the last record".Length;
+        for (var length = lastStart; length < whole.Length; length++)
+        {
+            File.WriteAllBytes(Segments()[0], whole[..length]);
+            using (var log = Open())
+            {
+                Assert.Equal(["first", "second"], ReadAll(log));
+                log.Append("after"u8);
+            }
+
+            using var again = Open();
+            Assert.Equal(["first", "second", "after"], ReadAll(again));
+        }
+    }
+
+    [Fact]
+    public void A_last_record_with_a_damaged_byte_counts_as_torn()
+    {
+        using (var log = Open())
+        {
+            log.Append("first"u8);
+            log.Append("last"u8);
+        }
+
+        var whole = File.ReadAllBytes(Segments()[0]);
+        for (var at = whole.Length - FrameBytes - 4; at < whole.Length; at++)
+        {
+            var damaged = whole.ToArray();
+            damaged[at] ^= 0x40;
+            File.WriteAllBytes(Segments()[0], damaged);
+            using var log = Open();
+            Assert.Equal(["first"], ReadAll(log));
+        }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(7)]
+    [InlineData(8)]
+    [InlineData(16)]
+    [InlineData(4096)]
+    public void Zeros_after_the_last_record_as_a_power_cut_leaves_them_are_cut_off(int zeros)
+    {
+        using (var log = Open())
+            log.Append("first"u8);
+        File.AppendAllText(Segments()[0], new string('\0', zeros));
+        using var again = Open();
+        Assert.Equal(["first"], ReadAll(again));
+    }
+
+    [Fact]
+    public void A_last_record_of_which_only_the_head_reached_the_disk_is_cut_off_although_zeros_follow()
+    {
+        using (var log = Open())
+        {
+            log.Append("first"u8);
+            log.Append("second, half written"u8);
+        }
+
+        var whole = File.ReadAllBytes(Segments()[0]);
+        Array.Clear(whole, whole.Length - 5, 5);
+        File.WriteAllBytes(Segments()[0], [.. whole, .. new byte[100]]);
+        using var again = Open();
+        Assert.Equal(["first"], ReadAll(again));
+    }
+
+    [Fact]
+    public void A_flipped_bit_anywhere_in_a_middle_record_is_an_error_that_names_its_position()
+    {
+        long position;
+        using (var log = Open())
+        {
+            log.Append("first"u8);
+            position = log.Append("the middle"u8);
+            log.Append("third"u8);
+            log.Append("fourth"u8);
+        }
+
+        var whole = File.ReadAllBytes(Segments()[0]);
+        var start = HeaderBytes + (int)position;
+        for (var at = start; at < start + FrameBytes + "the middle".Length; at++)
+        {
+            for (var bit = 0; bit < 8; bit++)
+            {
+                var damaged = whole.ToArray();
+                damaged[at] ^= (byte)(1 << bit);
+                File.WriteAllBytes(Segments()[0], damaged);
+                var error = Assert.Throws<CorruptLogException>(() => Open().Dispose());
+                Assert.Contains($"position {position}", error.Message, StringComparison.Ordinal);
+            }
+        }
+    }
+
+    [Fact]
+    public void Damage_in_an_older_segment_is_an_error_when_it_is_read()
+    {
+        long position;
+        using (var log = Open(segmentBytes: 64))
+        {
+            log.Append("first"u8);
+            position = log.Append(new byte[40]);
+            log.Append(new byte[40]);
+        }
+
+        Assert.True(Segments().Length > 1);
+        var bytes = File.ReadAllBytes(Segments()[0]);
+        bytes[^1] ^= 1;
+        File.WriteAllBytes(Segments()[0], bytes);
+        using var again = Open(segmentBytes: 64);
+        var error = Assert.Throws<CorruptLogException>(() => ReadAll(again));
+        Assert.Contains($"position {position}", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_missing_segment_is_an_error_on_opening()
+    {
+        using (var log = Open(segmentBytes: 64))
+        {
+            for (var i = 0; i < 5; i++)
+                log.Append(new byte[60]);
+        }
+
+        File.Delete(Segments()[2]);
+        var error = Assert.Throws<CorruptLogException>(() => Open(segmentBytes: 64).Dispose());
+        Assert.Contains("segment is missing", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void An_unknown_format_version_is_refused_with_both_numbers()
+    {
+        using (var log = Open())
+            log.Append("first"u8);
+        var bytes = File.ReadAllBytes(Segments()[0]);
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(4), 9);
+        File.WriteAllBytes(Segments()[0], bytes);
+        var error = Assert.Throws<CorruptLogException>(() => Open().Dispose());
+        Assert.Contains("version 9", error.Message, StringComparison.Ordinal);
+        Assert.Contains("version 1", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_file_that_is_no_segment_is_refused()
+    {
+        Directory.CreateDirectory(_folder["log"]);
+        File.WriteAllText(Path.Combine(_folder["log"], "00000000000000000000.log"), "some text that is long enough");
+        Assert.Throws<CorruptLogException>(() => Open().Dispose());
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(5)]
+    [InlineData(15)]
+    public void A_segment_that_a_crash_left_without_its_header_is_removed(int length)
+    {
+        long end;
+        using (var log = Open())
+        {
+            log.Append("first"u8);
+            end = log.End;
+        }
+
+        var stillborn = Path.Combine(_folder["log"], end.ToString("D20", System.Globalization.CultureInfo.InvariantCulture) + ".log");
+        File.WriteAllBytes(stillborn, File.ReadAllBytes(Segments()[0])[..length]);
+        using var again = Open();
+        Assert.Equal(["first"], ReadAll(again));
+        Assert.False(File.Exists(stillborn));
+        again.Append("second"u8);
+        Assert.Equal(["first", "second"], ReadAll(again));
+    }
+
+    [Fact]
+    public void Truncation_deletes_whole_segments_and_keeps_the_rest_readable()
+    {
+        var positions = new List<long>();
+        using (var log = Open(segmentBytes: 100))
+        {
+            for (var i = 0; i < 30; i++)
+                positions.Add(log.Append(Encoding.UTF8.GetBytes($"record {i}")));
+            var before = Segments().Length;
+            log.TruncateBefore(positions[20]);
+            Assert.True(Segments().Length < before);
+            Assert.True(log.Start <= positions[20]);
+            for (var i = 20; i < 30; i++)
+                Assert.Equal($"record {i}", Read(log, positions[i]));
+            var error = Assert.Throws<CorruptLogException>(() => Read(log, positions[0]));
+            Assert.Contains("was deleted", error.Message, StringComparison.Ordinal);
+        }
+
+        using var again = Open(segmentBytes: 100);
+        Assert.Equal("record 29", ReadAll(again)[^1]);
+        again.TruncateBefore(again.End);
+        Assert.Single(Segments());
+        Assert.Equal("record 29", ReadAll(again)[^1]);
+    }
+
+    [Fact]
+    public void A_record_larger_than_a_segment_has_one_of_its_own()
+    {
+        using var log = Open(segmentBytes: 64);
+        log.Append("small"u8);
+        log.Append(new byte[1000]);
+        log.Append("small"u8);
+        Assert.Equal(3, ReadAll(log).Count);
+        Assert.Equal(3, Segments().Length);
+    }
+
+    [Fact]
+    public void An_empty_record_is_refused() => Assert.Throws<ArgumentException>(() =>
+    {
+        using var log = Open();
+        log.Append([]);
+    });
+
+    [Theory]
+    [InlineData("", 0u)]
+    [InlineData("123456789", 0xE3069283u)]
+    [InlineData("a", 0xC1D04330u)]
+    public void The_checksum_is_Castagnolis(string text, uint expected) => Assert.Equal(expected, RecordLog.Crc(Encoding.ASCII.GetBytes(text)));
+
+    private RecordLog Open(long segmentBytes = 1 << 20) => new(_folder["log"], segmentBytes);
+
+    private string[] Segments() => [.. Directory.GetFiles(_folder["log"], "*.log").Order(StringComparer.Ordinal)];
+
+    private static string Read(RecordLog log, long position)
+    {
+        var buffer = new byte[8];
+        Assert.True(log.TryRead(position, ref buffer, out var length, out _));
+        return Encoding.UTF8.GetString(buffer, 0, length);
+    }
+
+    private static List<string> ReadAll(RecordLog log)
+    {
+        var all = new List<string>();
+        var buffer = new byte[8];
+        var position = log.Start;
+        while (log.TryRead(position, ref buffer, out var length, out var next))
+        {
+            all.Add(Encoding.UTF8.GetString(buffer, 0, length));
+            position = next;
+        }
+
+        Assert.Equal(log.End, position);
+        return all;
+    }
+}
