@@ -4,7 +4,13 @@ using StreamLstm.Worker.Commands;
 
 var root = new RootCommand("StreamLstm: real-time forecasts and anomaly scores with a durable LSTM state per stream.")
 {
+    new DemoCommand(),
+    new RunCommand(),
+    new CheckConfigCommand(),
+    new ConfigCommand(),
     new BacktestCommand(),
+    new HealthcheckCommand(),
+    new VersionCommand(),
 };
 
 var parsed = root.Parse(args);

@@ -5,9 +5,8 @@ using StreamLstm.Runtime.Ingress;
 namespace StreamLstm.Connectors.Files;
 
 /// <summary>
-/// Feeds files into the log. A file drives the clock itself: a sample's arrival stamp is the largest event time read so far, so a
-/// replay gives the same results at any speed and on any day. The position after each batch, <c>file:row@arrival</c>, is durable with
-/// the batch; a restart continues after it with the same batches.
+/// Feeds files into the log. A row arrives when it is read: what a file says of the past then simply lags, and silence is measured in
+/// arrival time. The position after each batch, <c>file:row</c>, is durable with the batch; a restart continues after it.
 /// </summary>
 public sealed partial class FileSource(FileSourceSettings settings, ILogger<FileSource> logger) : ISampleSource
 {
@@ -40,7 +39,7 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
         }
 
         SetStatus(SourceState.Connected, null);
-        var run = new Run(ingress, resume?.Arrival ?? long.MinValue);
+        var run = new Run(ingress);
         for (var i = 0; i < files.Count; i++)
         {
             var skip = resume is { } p && string.Equals(files[i], p.File, StringComparison.Ordinal) ? p.Row : 0;
@@ -92,7 +91,7 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
         {
             Log.Unreadable(logger, Name, path, e.Message);
             run.Reject(Name, $"{path}:0", new TabularReject(0, DeadLetterReason.Malformed, e.Message, default));
-            run.Batch.SetSourcePosition(Name, new Position(path, long.MaxValue, run.Arrival).ToString());
+            run.Batch.SetSourcePosition(Name, new Position(path, long.MaxValue).ToString());
             await run.FlushAsync(stopping);
             return;
         }
@@ -130,9 +129,8 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
                     {
                         if (settings.Speed > 0)
                             await PaceAsync(path, reader.Row - 1, run, row.TimeMicros, stopping);
-                        run.Arrival = Math.Max(run.Arrival, row.TimeMicros);
                         channels[0] = row.Value;
-                        run.Batch.Add(row.Stream, row.TimeMicros, run.Arrival, row.Channels ?? channels);
+                        run.Batch.Add(row.Stream, row.TimeMicros, UnixMicros.Now(run.Ingress.Clock), row.Channels ?? channels);
                         run.Samples++;
                     }
 
@@ -141,7 +139,7 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
 
                 if (inBatch == BatchRows || (!more && !run.Batch.IsEmpty))
                 {
-                    run.Batch.SetSourcePosition(Name, new Position(path, more ? reader.Row : follow ? reader.Row : long.MaxValue, run.Arrival).ToString());
+                    run.Batch.SetSourcePosition(Name, new Position(path, more ? reader.Row : follow ? reader.Row : long.MaxValue).ToString());
                     await run.FlushAsync(stopping);
                     inBatch = 0;
                 }
@@ -176,9 +174,9 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
         var wait = due - run.Ingress.Clock.GetElapsedTime(started);
         if (wait <= TimeSpan.FromMilliseconds(1))
             return;
-        if (!run.Batch.IsEmpty && eventMicros > run.Arrival && run.Batch.Count > 0)
+        if (run.Batch.Count > 0)
         {
-            run.Batch.SetSourcePosition(Name, new Position(path, doneRow, run.Arrival).ToString());
+            run.Batch.SetSourcePosition(Name, new Position(path, doneRow).ToString());
             await run.FlushAsync(stopping);
         }
 
@@ -188,37 +186,29 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
     private void SetStatus(SourceState state, string? detail) => Volatile.Write(ref _status, new(state, detail));
 
     /// <summary>Row long.MaxValue = the file is done.</summary>
-    private readonly record struct Position(string File, long Row, long Arrival)
+    private readonly record struct Position(string File, long Row)
     {
         public static Position? Parse(string? text)
         {
             if (text is null)
                 return null;
-            var at = text.LastIndexOf('@');
-            var colon = at < 0 ? -1 : text.LastIndexOf(':', at);
-            if (colon < 0 || !long.TryParse(text.AsSpan(at + 1), CultureInfo.InvariantCulture, out var arrival))
-                throw new InvalidDataException($"\"{text}\" is not the position of a file source.");
-            var row = text.AsSpan(colon + 1, at - colon - 1);
+            var colon = text.LastIndexOf(':');
+            var row = colon < 0 ? default : text.AsSpan(colon + 1);
             if (row is "end")
-                return new(text[..colon], long.MaxValue, arrival);
+                return new(text[..colon], long.MaxValue);
             return long.TryParse(row, CultureInfo.InvariantCulture, out var n)
-                ? new(text[..colon], n, arrival)
+                ? new(text[..colon], n)
                 : throw new InvalidDataException($"\"{text}\" is not the position of a file source.");
         }
 
-        public override string ToString() => Row == long.MaxValue
-            ? string.Create(CultureInfo.InvariantCulture, $"{File}:end@{Arrival}")
-            : string.Create(CultureInfo.InvariantCulture, $"{File}:{Row}@{Arrival}");
+        public override string ToString() => Row == long.MaxValue ? $"{File}:end" : string.Create(CultureInfo.InvariantCulture, $"{File}:{Row}");
     }
 
-    private sealed class Run(IIngress ingress, long arrival)
+    private sealed class Run(IIngress ingress)
     {
         public IIngress Ingress => ingress;
 
         public SampleBatch Batch { get; } = new();
-
-        /// <summary>Largest event time so far, Unix microseconds.</summary>
-        public long Arrival { get; set; } = arrival;
 
         /// <summary>First event time and the clock's reading then, for pacing.</summary>
         public (long EventMicros, long Timestamp)? Origin { get; set; }
@@ -230,8 +220,7 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
         public void Reject(string source, string position, TabularReject reject)
         {
             Rejects++;
-            var stamp = Arrival == long.MinValue ? 0 : Arrival;
-            Batch.AddDeadLetter(DeadLetter.Create(reject.Reason, source, position, reject.Detail, stamp, reject.Line.Span, reject.Stream));
+            Batch.AddDeadLetter(DeadLetter.Create(reject.Reason, source, position, reject.Detail, UnixMicros.Now(ingress.Clock), reject.Line.Span, reject.Stream));
         }
 
         public async ValueTask FlushAsync(CancellationToken stopping)

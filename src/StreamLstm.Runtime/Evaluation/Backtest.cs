@@ -121,12 +121,12 @@ public sealed class Backtest(Profile profile, double warmUp, bool learnAfterWarm
                 for (; i < rows.Count && rows[i].TimeMicros < end && batch.Count < 50_000; i++)
                 {
                     var row = rows[i];
-                    clock.AdvanceTo(row.TimeMicros);
-                    batch.Add(row.Stream, row.TimeMicros, clock.NowMicros, [row.Value]);
+                    batch.Add(row.Stream, row.TimeMicros, row.TimeMicros, [row.Value]);
                 }
 
                 await ingress.AppendAsync(batch, stopping);
                 batch.Clear();
+                clock.AdvanceTo(rows[i - 1].TimeMicros);
                 await engine.DrainAsync(stopping);
                 progress?.Invoke(i / (double)rows.Count);
             }

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Files;
+using StreamLstm.Connectors.Kafka;
 using StreamLstm.Connectors.Mqtt;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
@@ -84,18 +85,19 @@ public static class ConfigurationLoader
         return errors.Count == 0 ? (settings, []) : (null, errors);
     }
 
-    private static EngineSettings Engine(ConfigurationNode node)
+    private static EngineConfiguration Engine(ConfigurationNode node)
     {
         var shards = node.Integer("Shards");
-        return new(shards == 0 ? Environment.ProcessorCount : shards, node.Integer("MaxStreamsPartition"), node.Duration("CommitInterval"), node.Long("JournalMaxBytes"));
+        return new(shards == 0 ? Environment.ProcessorCount : shards, node.Integer("MaxStreamsPartition"), node.Long("JournalMaxBytes"), node.Boolean("KeepJournal"), (ulong)node.Integer("Seed"));
     }
 
     private static HttpSettings Http(ConfigurationNode node)
     {
         var url = node.Url("Url", "http");
-        if (url is { IsLoopback: false })
+        var token = node.OptionalText("Token");
+        if (url is { IsLoopback: false } && token is null)
             node.Wrong<Uri?>("Url", null);
-        return new(url ?? new Uri("http://127.0.0.1:8080"), node.Url("MetricsUrl", "http"));
+        return new(url ?? new Uri("http://127.0.0.1:8080"), node.Url("MetricsUrl", "http"), token);
     }
 
     private static MetricsSettings Metrics(ConfigurationNode node)
@@ -129,6 +131,8 @@ public static class ConfigurationLoader
             ValidMax = node.OptionalNumber("ValidMax"),
             Zone = node.Zone("Zone"),
             AllowedLateness = node.Duration("AllowedLateness"),
+            SamplesPerFrame = node.Integer("SamplesPerFrame"),
+            MaxSamplesPerFrame = node.Integer("MaxSamplesPerFrame"),
             MaxWait = node.Duration("MaxWait"),
             MaxGapFrames = node.Integer("MaxGapFrames"),
             HorizonSteps = node.Integer("HorizonSteps"),
@@ -152,7 +156,20 @@ public static class ConfigurationLoader
         return node.Choice("Type") switch
         {
             "mqtt" => new MqttSourceConfiguration(node.Name, MqttSource(node), Bindings(node, errors)),
+            "kafka" => new KafkaSourceConfiguration(
+                node.Name,
+                new KafkaSourceSettings
+                {
+                    Name = node.Name,
+                    BootstrapServers = node.Text("BootstrapServers"),
+                    Topics = node.List("Topics") ?? [],
+                    GroupId = node.Text("GroupId"),
+                    Client = node.Map("Client"),
+                },
+                Bindings(node, errors)),
             "file" => new FileSourceConfiguration(node.Name, FileSource(node)),
+            "simulator" => new SimulatorSourceConfiguration(
+                node.Name, node.Integer("Streams"), (ulong)node.Integer("Seed"), node.Duration("Interval"), node.Integer("Days"), node.Number("FaultsPerDay"), node.Number("Speed")),
             "http" => new HttpSourceConfiguration(node.Name, node.Integer("MaxBodyBytes"), node.Integer("MaxLineBytes")),
             _ => null,
         };
@@ -305,6 +322,14 @@ public static class ConfigurationLoader
                     Prefix = prefix,
                     RetainResults = node.Boolean("RetainResults"),
                     RetainForecasts = node.Boolean("RetainForecasts"),
+                });
+            case "kafka":
+                return new KafkaSinkConfiguration(node.Name, kinds, new KafkaSinkSettings
+                {
+                    Name = node.Name,
+                    BootstrapServers = node.Text("BootstrapServers"),
+                    TopicPrefix = node.Text("TopicPrefix"),
+                    Client = node.Map("Client"),
                 });
             default:
                 return null;

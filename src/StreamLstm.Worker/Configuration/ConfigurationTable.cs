@@ -10,6 +10,9 @@ public static class ConfigurationTable
     private static readonly string[] s_mqtt = ["mqtt"];
     private static readonly string[] s_file = ["file"];
     private static readonly string[] s_http = ["http"];
+    private static readonly string[] s_simulator = ["simulator"];
+    private static readonly string[] s_kafka = ["kafka"];
+    private static readonly string[] s_bound = ["mqtt", "kafka"];
 
     public static IReadOnlyList<ConfigurationKey> Keys { get; } =
     [
@@ -17,10 +20,12 @@ public static class ConfigurationTable
 
         new("Engine:Shards", Integer, "0", "Threads that own partitions; 0 = one per processor.") { Min = "0", Max = "64" },
         new("Engine:MaxStreamsPartition", Integer, "4096", "Streams one of the 64 partitions accepts; samples of further ones become dead letters.") { Min = "1", Max = "1000000" },
-        new("Engine:CommitInterval", ConfigurationType.Duration, "100ms", "Time between commits under load; results are published after their commit.") { Min = "10ms", Max = "10s" },
+        new("Engine:KeepJournal", ConfigurationType.Boolean, "false", "Whether committed journal segments are kept, so that the whole history can be replayed."),
+        new("Engine:Seed", Integer, "1", "Seed of the network's first weights and of the choice of training windows.") { Min = "0", Max = "2147483647" },
         new("Engine:JournalMaxBytes", Integer, "1073741824", "Bytes the journal may be ahead of the engine before sources are made to wait.") { Min = "16777216", Max = "1099511627776" },
 
-        new("Http:Url", Url, "http://127.0.0.1:8080", "Address of the page, the API, health and metrics.") { Rule = "http and on the loopback interface, as the API asks for no password" },
+        new("Http:Url", Url, "http://127.0.0.1:8080", "Address of the page, the API, health and metrics.") { Rule = "http; beyond the loopback interface only with a Token" },
+        new("Http:Token", Secret, null, "When set, page and API ask for it (Authorization: Bearer, or /?token=… once in a browser)."),
         new("Http:MetricsUrl", Url, null, "Second address with health and metrics only, which may be public.") { Rule = "http, such as http://0.0.0.0:9464" },
 
         new("Profiles:*:Select", Text, "*", "Glob over stream keys (* any characters, ? one); of several matching profiles the longest literal prefix wins."),
@@ -32,6 +37,8 @@ public static class ConfigurationTable
         new("Profiles:*:ValidMax", Number, null, "Largest value that is physically possible; samples above become dead letters."),
         new("Profiles:*:Zone", ConfigurationType.TimeZone, "UTC", "Zone of the calendar features such as hour and weekday."),
         new("Profiles:*:AllowedLateness", ConfigurationType.Duration, "0s", "How far behind the newest sample of its stream a sample may come.") { Min = "0s", Max = "7d" },
+        new("Profiles:*:SamplesPerFrame", Integer, "0", "An interval is closed as soon as it holds this many samples (1 for meters that send one reading per interval); 0 = it is closed by the first sample after it.") { Min = "0", Max = "1000000" },
+        new("Profiles:*:MaxSamplesPerFrame", Integer, "10000", "Further samples of one interval become dead letters.") { Min = "1", Max = "1000000" },
         new("Profiles:*:MaxWait", ConfigurationType.Duration, "5m", "How long after its end an interval of a silent stream is closed without it.") { Min = "0s", Max = "7d" },
         new("Profiles:*:MaxGapFrames", Integer, "4", "Longest gap, in intervals, that is filled by the forecast; after a longer one the stream is stale.") { Min = "0", Max = "10000" },
         new("Profiles:*:HorizonSteps", Integer, "96", "Last step of the forecast, in intervals.") { Min = "1", Max = "1024" },
@@ -41,25 +48,28 @@ public static class ConfigurationTable
         new("Profiles:*:ForecastEvery", Integer, "1", "A forecast goes out with every n-th result; 0 = never.") { Min = "0", Max = "10000" },
         new("Profiles:*:Learning", ConfigurationType.Boolean, "true", "Whether the shared weights keep learning."),
 
-        new("Sources:*:Type", Choice, null, "Where samples come from.") { Required = true, Choices = ["mqtt", "file", "http"] },
+        new("Sources:*:Type", Choice, null, "Where samples come from.") { Required = true, Choices = ["mqtt", "kafka", "file", "http", "simulator"] },
         .. Broker("Sources:*"),
         new("Sources:*:Qos", Integer, "1", "Quality of service to ask the broker for; with 0 nothing is redelivered.") { Min = "0", Max = "1", OnlyFor = s_mqtt },
         new("Sources:*:CleanStart", ConfigurationType.Boolean, "false", "Whether what arrived at the broker while the worker was away is dropped.") { OnlyFor = s_mqtt },
         new("Sources:*:SessionExpiry", ConfigurationType.Duration, "1d", "How long the broker queues for the worker while it is away.") { Min = "0s", Max = "365d", OnlyFor = s_mqtt },
         new("Sources:*:MaxPayloadBytes", Integer, "262144", "Longer payloads become dead letters.") { Min = "16", Max = "16777216", OnlyFor = s_mqtt },
         new("Sources:*:ReceiveMaximum", Integer, "1024", "Messages the broker may send before it gets an acknowledgement.") { Min = "1", Max = "65535", OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Match", Text, null, "Topic pattern: {name} captures a level or a part of one, {name...} several levels, + is one level, # the rest.") { Required = true, OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Format", Choice, "json", "How the payload is written.") { Choices = ["json", "text", "csv"], OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Stream", Text, null, "Stream key, a template over {capture}, {topic}, {field}, {/pointer} and {$key}.") { Required = true, OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Each", Text, null, "JSON pointer to an array whose elements are records; other pointers are then relative to an element.") { OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Time:At", Text, "arrival", "JSON pointer or CSV index of the time, or arrival.") { OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Time:Format", Text, "auto", "How the time is written.") { Rule = "auto, unix, unix_ms, unix_us, unix_ns, iso8601, dsmr or a .NET format such as dd/MM/yyyy HH:mm", OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Time:Zone", ConfigurationType.TimeZone, "UTC", "Zone of times without an offset.") { OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Values:*:At", Text, "", "JSON pointer or CSV index of the value; empty = the whole payload.") { OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Values:*:Scale", Number, "1", "The value is multiplied by it.") { OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Values:*:Offset", Number, "0", "Added to the scaled value.") { OnlyFor = s_mqtt },
+        new("Sources:*:Bindings:*:Match", Text, null, "Topic pattern: {name} captures a level or a part of one, {name...} several levels, + is one level, # the rest.") { Required = true, OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Format", Choice, "json", "How the payload is written.") { Choices = ["json", "text", "csv"], OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Stream", Text, null, "Stream key, a template over {capture}, {topic}, {field}, {/pointer} and {$key}.") { Required = true, OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Each", Text, null, "JSON pointer to an array whose elements are records; other pointers are then relative to an element.") { OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Time:At", Text, "arrival", "JSON pointer or CSV index of the time, or arrival.") { OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Time:Format", Text, "auto", "How the time is written.") { Rule = "auto, unix, unix_ms, unix_us, unix_ns, iso8601, dsmr or a .NET format such as dd/MM/yyyy HH:mm", OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Time:Zone", ConfigurationType.TimeZone, "UTC", "Zone of times without an offset.") { OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Values:*:At", Text, "", "JSON pointer or CSV index of the value; empty = the whole payload.") { OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Values:*:Scale", Number, "1", "The value is multiplied by it.") { OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Values:*:Offset", Number, "0", "Added to the scaled value.") { OnlyFor = s_bound },
+        .. Cluster("Sources:*"),
+        new("Sources:*:Topics", List, null, "Topics to read; one that begins with ^ is a regular expression.") { Required = true, OnlyFor = s_kafka },
+        new("Sources:*:GroupId", Text, "streamlstm", "Names the position in the topics; another group starts anew.") { OnlyFor = s_kafka },
         new("Sources:*:Path", Text, null, "File, or folder and pattern with * and ?; CSV, TSV or NDJSON, plain or .gz.") { Required = true, OnlyFor = s_file },
-        new("Sources:*:Speed", Number, "0", "Event seconds per second; 0 = as fast as possible.") { Min = "0", Max = "1000000000", OnlyFor = s_file },
+        new("Sources:*:Speed", Number, "0", "Event seconds per second; 0 = as fast as possible.") { Min = "0", Max = "1000000000", OnlyFor = ["file", "simulator"] },
         new("Sources:*:Follow", ConfigurationType.Boolean, "false", "Whether to wait for rows appended to the last file.") { OnlyFor = s_file },
         new("Sources:*:Table:TimeColumn", Text, null, "Column with the time; found by itself if not given.") { OnlyFor = s_file },
         new("Sources:*:Table:StreamColumn", Text, null, "Column with the stream's key; found by itself if not given.") { OnlyFor = s_file },
@@ -68,11 +78,18 @@ public static class ConfigurationTable
         new("Sources:*:Table:TimeFormat", Text, null, "How times are written; found by itself if not given.") { Rule = "auto, unix, unix_ms, unix_us, unix_ns, iso8601, dsmr or a .NET format such as dd/MM/yyyy HH:mm", OnlyFor = s_file },
         new("Sources:*:MaxBodyBytes", Integer, "8388608", "Longest request body, unpacked; a longer one is refused.") { Min = "1024", Max = "1073741824", OnlyFor = s_http },
         new("Sources:*:MaxLineBytes", Integer, "262144", "Longer lines become dead letters.") { Min = "256", Max = "16777216", OnlyFor = s_http },
+        new("Sources:*:Streams", Integer, "24", "Simulated meters.") { Min = "1", Max = "1000000", OnlyFor = s_simulator },
+        new("Sources:*:Seed", Integer, "1", "The same seed gives the same readings.") { Min = "0", Max = "2147483647", OnlyFor = s_simulator },
+        new("Sources:*:Interval", ConfigurationType.Duration, "15m", "Time between readings.") { Min = "1m", Max = "1d", OnlyFor = s_simulator },
+        new("Sources:*:Days", Integer, "0", "Simulated days after which the source ends; 0 = never.") { Min = "0", Max = "100000", OnlyFor = s_simulator },
+        new("Sources:*:FaultsPerDay", Number, "0", "Injected faults per stream and day.") { Min = "0", Max = "1", OnlyFor = s_simulator },
 
-        new("Sinks:*:Type", Choice, null, "Where results go.") { Required = true, Choices = ["file", "stdout", "mqtt"] },
+        new("Sinks:*:Type", Choice, null, "Where results go.") { Required = true, Choices = ["file", "stdout", "mqtt", "kafka"] },
         new("Sinks:*:Kinds", List, "result,episode,dead_letter", "What goes there.") { Choices = ["result", "episode", "dead_letter"] },
         new("Sinks:*:Path", Text, null, "File of JSON lines; created if absent.") { Required = true, OnlyFor = s_file },
         .. Broker("Sinks:*"),
+        .. Cluster("Sinks:*"),
+        new("Sinks:*:TopicPrefix", Text, "streamlstm", "First part of the topics <prefix>.results, .episodes and .deadletters.") { OnlyFor = s_kafka },
         new("Sinks:*:Qos", Integer, "1", "Quality of service of what is published; with 0 a commit counts as published once it is sent.") { Min = "0", Max = "1", OnlyFor = s_mqtt },
         new("Sinks:*:Prefix", Text, "streamlstm", "First part of every topic.") { OnlyFor = s_mqtt },
         new("Sinks:*:RetainResults", ConfigurationType.Boolean, "false", "Whether the broker keeps each stream's last result for subscribers to come.") { OnlyFor = s_mqtt },
@@ -81,6 +98,12 @@ public static class ConfigurationTable
         new("Metrics:PerStream", ConfigurationType.Boolean, "true", "Whether y, yhat, yhat_lower, yhat_upper and anomaly_score are exposed per stream."),
         new("Metrics:MaxSeries", Integer, "2000", "Above this many streams none is exposed.") { Min = "0", Max = "100000" },
         new("Metrics:OutputPrefix", Text, "", "Put before y, yhat, …; empty gives the names that vmanomaly's dashboards and rules use.") { Rule = "letters, digits and _ only" },
+    ];
+
+    private static IEnumerable<ConfigurationKey> Cluster(string owner) =>
+    [
+        new($"{owner}:BootstrapServers", Text, null, "Kafka brokers to begin with: host:port, several with commas between them.") { Required = true, OnlyFor = s_kafka },
+        new($"{owner}:Client:*", Secret, null, "A setting of librdkafka by its own name, such as security.protocol or sasl.password.") { OnlyFor = s_kafka },
     ];
 
     private static IEnumerable<ConfigurationKey> Broker(string owner) =>

@@ -1,5 +1,6 @@
 using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Files;
+using StreamLstm.Connectors.Kafka;
 using StreamLstm.Connectors.Mqtt;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
@@ -11,7 +12,7 @@ public sealed record WorkerSettings
 {
     public required StateSettings State { get; init; }
 
-    public required EngineSettings Engine { get; init; }
+    public required EngineConfiguration Engine { get; init; }
 
     public required HttpSettings Http { get; init; }
 
@@ -29,13 +30,15 @@ public sealed record StateSettings(string Directory);
 
 /// <param name="Shards">Threads that own partitions.</param>
 /// <param name="MaxStreamsPartition">Streams a partition accepts; samples of further ones are dead letters.</param>
-/// <param name="CommitInterval">Time between commits under load.</param>
 /// <param name="JournalMaxBytes">Size of the journal at which sources wait for the engine.</param>
-public sealed record EngineSettings(int Shards, int MaxStreamsPartition, TimeSpan CommitInterval, long JournalMaxBytes);
+/// <param name="KeepJournal">Committed segments are kept.</param>
+/// <param name="Seed">Of weights and training windows.</param>
+public sealed record EngineConfiguration(int Shards, int MaxStreamsPartition, long JournalMaxBytes, bool KeepJournal, ulong Seed);
 
 /// <param name="Url">Page, API, health and metrics.</param>
 /// <param name="MetricsUrl">Health and metrics only; null = not served separately.</param>
-public sealed record HttpSettings(Uri Url, Uri? MetricsUrl);
+/// <param name="Token">Asked for by page and API; null = none.</param>
+public sealed record HttpSettings(Uri Url, Uri? MetricsUrl, string? Token);
 
 /// <param name="PerStream">Whether <c>y</c>, <c>yhat</c>, … are exposed per stream.</param>
 /// <param name="MaxSeries">Above this many streams none is exposed.</param>
@@ -46,7 +49,13 @@ public abstract record SourceConfiguration(string Name);
 
 public sealed record MqttSourceConfiguration(string Name, MqttSourceSettings Settings, IReadOnlyList<BindingSettings> Bindings) : SourceConfiguration(Name);
 
+public sealed record KafkaSourceConfiguration(string Name, KafkaSourceSettings Settings, IReadOnlyList<BindingSettings> Bindings) : SourceConfiguration(Name);
+
 public sealed record FileSourceConfiguration(string Name, FileSourceSettings Settings) : SourceConfiguration(Name);
+
+/// <param name="Days">0 = without end.</param>
+/// <param name="Speed">Simulated seconds per second; 0 = as fast as possible.</param>
+public sealed record SimulatorSourceConfiguration(string Name, int Streams, ulong Seed, TimeSpan Interval, int Days, double FaultsPerDay, double Speed) : SourceConfiguration(Name);
 
 /// <summary>Samples posted to <c>/api/v1/ingest</c>; at most one.</summary>
 public sealed record HttpSourceConfiguration(string Name, int MaxBodyBytes, int MaxLineBytes) : SourceConfiguration(Name);
@@ -59,3 +68,5 @@ public sealed record FileSinkConfiguration(string Name, IReadOnlySet<OutputKind>
 public sealed record StdoutSinkConfiguration(string Name, IReadOnlySet<OutputKind> Kinds) : SinkConfiguration(Name, Kinds);
 
 public sealed record MqttSinkConfiguration(string Name, IReadOnlySet<OutputKind> Kinds, MqttSinkSettings Settings) : SinkConfiguration(Name, Kinds);
+
+public sealed record KafkaSinkConfiguration(string Name, IReadOnlySet<OutputKind> Kinds, KafkaSinkSettings Settings) : SinkConfiguration(Name, Kinds);

@@ -1,0 +1,117 @@
+using System.CommandLine;
+using StreamLstm.Connectors.Codecs;
+using StreamLstm.Connectors.Files;
+using StreamLstm.Connectors.Kafka;
+using StreamLstm.Connectors.Mqtt;
+using StreamLstm.Runtime;
+using StreamLstm.Runtime.Ingress;
+using StreamLstm.Runtime.Output;
+using StreamLstm.Simulation;
+using StreamLstm.Worker.Api;
+using StreamLstm.Worker.Configuration;
+using StreamLstm.Worker.Hosting;
+
+namespace StreamLstm.Worker.Commands;
+
+/// <summary><c>run --config FILE</c>: the service.</summary>
+internal sealed partial class RunCommand : Command
+{
+    private readonly Option<FileInfo> _config = new("--config") { Description = "Configuration file (JSON).", HelpName = "FILE", Required = true };
+    private readonly Option<bool> _untilDrained = new("--until-drained") { Description = "End when every source has completed and its results are committed; for files and replays." };
+
+    public RunCommand()
+        : base("run", "Runs the service.")
+    {
+        Add(_config);
+        Add(_untilDrained);
+        SetAction(RunAsync);
+    }
+
+    private async Task<int> RunAsync(ParseResult parsed, CancellationToken stopping)
+    {
+        var (settings, errors) = ConfigurationLoader.Load(parsed.GetValue(_config)!.FullName);
+        if (settings is null)
+            return Terminal.Refuse(errors, "See streamlstm config explain KEY.");
+        var http = settings.Sources.OfType<HttpSourceConfiguration>().FirstOrDefault();
+        try
+        {
+            await using var host = new WorkerHost(
+                new WorkerHostSettings
+                {
+                    Mode = "run",
+                    Engine = new EngineSettings
+                    {
+                        StateDirectory = settings.State.Directory,
+                        Profiles = settings.Profiles,
+                        Shards = settings.Engine.Shards,
+                        MaxStreamsPerPartition = settings.Engine.MaxStreamsPartition,
+                        KeepJournal = settings.Engine.KeepJournal,
+                        Seed = settings.Engine.Seed,
+                        Journal = new() { MaxBacklogBytes = settings.Engine.JournalMaxBytes },
+                    },
+                    Http = settings.Http,
+                    Metrics = settings.Metrics,
+                    Ingest = http is null ? null : new HttpIngestOptions { Name = http.Name, MaxBodyBytes = http.MaxBodyBytes, MaxLineBytes = http.MaxLineBytes },
+                },
+                loggers => [.. settings.Sinks.Select(sink => Sink(sink, loggers))]);
+            await host.StartAsync();
+            var sources = settings.Sources.Select(source => Source(source, host)).ToList();
+            var logger = host.Loggers.CreateLogger("StreamLstm.Worker");
+            Log.Serving(logger, host.Url, settings.Profiles.Count, sources.Count, settings.Sinks.Count);
+            SystemdNotifier.Notify("READY=1");
+            using var watchdog = new Timer(_ =>
+            {
+                if (host.Engine.Alive)
+                    SystemdNotifier.Notify("WATCHDOG=1");
+            }, null, TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(10));
+            await host.Engine.RunAsync(sources, parsed.GetValue(_untilDrained), stopping);
+            SystemdNotifier.Notify("STOPPING=1");
+            return ExitCode.Ok;
+        }
+        catch (StartException e)
+        {
+            Terminal.Line("error: " + e.Message);
+            return ExitCode.Failed;
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // A broken invariant: the process must end with an error, and say which.
+            Terminal.Line("fatal: " + e);
+            return ExitCode.Failed;
+        }
+    }
+
+    private static IResultSink Sink(SinkConfiguration sink, ILoggerFactory loggers) => sink switch
+    {
+        FileSinkConfiguration file => new FileSink(file.Settings, TimeProvider.System, loggers.CreateLogger<FileSink>()),
+        StdoutSinkConfiguration stdout => new StdoutSink(stdout.Name, stdout.Kinds),
+        MqttSinkConfiguration mqtt => new FilteredSink(new MqttSink(mqtt.Settings, loggers.CreateLogger<MqttSink>()), mqtt.Kinds),
+        KafkaSinkConfiguration kafka => new FilteredSink(new KafkaSink(kafka.Settings, loggers.CreateLogger<KafkaSink>()), kafka.Kinds),
+        _ => throw new InvalidOperationException($"Sink {sink.Name} is of an unknown type."),
+    };
+
+    private static ISampleSource Source(SourceConfiguration source, WorkerHost host) => source switch
+    {
+        MqttSourceConfiguration mqtt => new MqttSource(mqtt.Settings, new BindingDecoder(mqtt.Bindings), host.Loggers.CreateLogger<MqttSource>()),
+        KafkaSourceConfiguration kafka => new KafkaSource(kafka.Settings, new BindingDecoder(kafka.Bindings), host.Loggers.CreateLogger<KafkaSource>()),
+        FileSourceConfiguration file => new FileSource(file.Settings, host.Loggers.CreateLogger<FileSource>()),
+        HttpSourceConfiguration => host.Ingest!,
+        SimulatorSourceConfiguration simulator => new SimulatorSource(
+            new SimulatorSourceSettings
+            {
+                Name = simulator.Name,
+                Load = new LoadSimulationOptions { Streams = simulator.Streams, Seed = simulator.Seed, Interval = simulator.Interval, FaultsPerStreamDay = simulator.FaultsPerDay },
+                Frames = simulator.Days == 0 ? long.MaxValue : (long)(TimeSpan.FromDays(simulator.Days) / simulator.Interval),
+                Speed = simulator.Speed,
+            },
+            host.Engine,
+            TimeProvider.System),
+        _ => throw new InvalidOperationException($"Source {source.Name} is of an unknown type."),
+    };
+
+    private static partial class Log
+    {
+        [LoggerMessage(2001, LogLevel.Information, "Serving {Url}: {Profiles} profiles, {Sources} sources, {Sinks} sinks")]
+        public static partial void Serving(ILogger logger, string url, int profiles, int sources, int sinks);
+    }
+}
