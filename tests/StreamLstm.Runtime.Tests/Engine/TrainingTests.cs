@@ -42,6 +42,6 @@ public sealed class TrainingTests
         if (damagedHistory)
             Assert.Equal(0, rounds);
         else
-            Assert.InRange(rounds, 3, 5);
+            Assert.Equal(2, rounds);
     }
 }
