@@ -25,6 +25,7 @@ public partial class ComposeFilesTests
 
     [Theory]
     [InlineData("compose/streamlstm/appsettings.json")]
+    [InlineData("compose/streamlstm/appsettings.kafka.json")]
     [InlineData("systemd/appsettings.json")]
     public async Task The_configurations_pass_check_config(string file)
     {
@@ -111,6 +112,14 @@ public partial class ComposeFilesTests
     [Fact]
     public void Kafka_is_started_only_on_request_and_the_worker_has_time_to_stop()
     {
+        var overlay = (YamlMappingNode)DeployFolder.Yaml("compose", "compose.kafka.yaml")["services"];
+        Assert.Equal(["kafka-topics"], overlay.Children.Keys.Select(DeployFolder.Text).Except(Names));
+        Assert.Equal("kafka", DeployFolder.Text(Assert.Single((YamlSequenceNode)overlay["kafka-topics"]["profiles"])));
+        Assert.Equal(DeployFolder.Text(Services["kafka"]["image"]), DeployFolder.Text(overlay["kafka-topics"]["image"]));
+        var (settings, _) = ConfigurationLoader.Load(DeployFolder.KafkaWorkerSettings, "/nowhere", []);
+        var server = Assert.IsType<KafkaSourceConfiguration>(Assert.Single(settings!.Sources)).Settings.BootstrapServers;
+        Assert.Equal(server, Assert.IsType<KafkaSinkConfiguration>(Assert.Single(settings.Sinks)).Settings.BootstrapServers);
+        Assert.Contains($"NETWORK://{server}", DeployFolder.Text(Services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]).Split(','));
         Assert.Equal("kafka", DeployFolder.Text(Assert.Single((YamlSequenceNode)Services["kafka"]["profiles"])));
         Assert.Equal("45s", DeployFolder.Text(Services["worker"]["stop_grace_period"]));
         Assert.All(Services.Where(s => DeployFolder.Text(s.Key) != "kafka"), s => Assert.Null(DeployFolder.Find(s.Value, "profiles")));

@@ -15,6 +15,8 @@ internal static partial class DeployFolder
 
     public static string WorkerSettings => Path.Combine(Compose, "streamlstm", "appsettings.json");
 
+    public static string KafkaWorkerSettings => Path.Combine(Compose, "streamlstm", "appsettings.kafka.json");
+
     public static string Dashboard => Path.Combine(Compose, "grafana", "dashboards", "streamlstm.json");
 
     public static YamlMappingNode Yaml(params string[] path)
