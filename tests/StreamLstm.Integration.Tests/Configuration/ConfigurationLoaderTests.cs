@@ -19,8 +19,8 @@ public sealed class ConfigurationLoaderTests : IDisposable
     {
         var settings = Valid("{}");
         Assert.Equal("state", settings.State.Directory);
-        Assert.Equal(new EngineSettings(Environment.ProcessorCount, 4096, TimeSpan.FromMilliseconds(100), 1L << 30), settings.Engine);
-        Assert.Equal(new HttpSettings(new Uri("http://127.0.0.1:8080"), null), settings.Http);
+        Assert.Equal(new EngineConfiguration(Environment.ProcessorCount, 4096, 1L << 30, false, 1), settings.Engine);
+        Assert.Equal(new HttpSettings(new Uri("http://127.0.0.1:8080"), null, null), settings.Http);
         Assert.Equal(("default", "*"), (Assert.Single(settings.Profiles).Name, settings.Profiles[0].Select));
         Assert.Equal(new MetricsSettings(true, 2000, ""), settings.Metrics);
         Assert.Empty(settings.Sources);
@@ -72,17 +72,18 @@ public sealed class ConfigurationLoaderTests : IDisposable
         var read = new HashSet<string>();
         var json = """
             {"State":{"Directory":"/s"},
-             "Engine":{"Shards":3,"MaxStreamsPartition":10,"CommitInterval":"250ms","JournalMaxBytes":33554432},
-             "Http":{"Url":"http://localhost:9000","MetricsUrl":"http://0.0.0.0:9464"},
+             "Engine":{"Shards":3,"MaxStreamsPartition":10,"JournalMaxBytes":33554432,"KeepJournal":true,"Seed":7},
+             "Http":{"Url":"http://localhost:9000","MetricsUrl":"http://0.0.0.0:9464","Token":"t"},
              "Profiles":{"p":{"Select":"nl/*","Interval":"30m","Channels":"a, b","Aggregation":"Last","Counter":true,"ValidMin":-1,"ValidMax":2.5,"Zone":"Europe/Berlin",
-               "AllowedLateness":"1h","MaxWait":"10m","MaxGapFrames":7,"HorizonSteps":48,"Quantiles":"0.1,0.5,0.9","HiddenSize":16,"Sensitivity":1,"ForecastEvery":0,"Learning":false}},
+               "AllowedLateness":"1h","SamplesPerFrame":2,"MaxSamplesPerFrame":50,"MaxWait":"10m","MaxGapFrames":7,"HorizonSteps":48,"Quantiles":"0.1,0.5,0.9","HiddenSize":16,"Sensitivity":1,"ForecastEvery":0,"Learning":false}},
              "Sources":{
                "m":{"Type":"mqtt","Broker":"mqtts://h:8884","ClientId":"c","Username":"u","Password":" p ","KeepAlive":"1m","Tls":{"CaFile":"ca","CertificateFile":"crt","KeyFile":"key"},
                  "Qos":0,"CleanStart":true,"SessionExpiry":"2h","MaxPayloadBytes":100,"ReceiveMaximum":5,
                  "Bindings":{"b":{"Match":"a/{x}","Format":"json","Stream":"{x}/{field}","Each":"/r","Time":{"At":"/t","Format":"dd/MM/yyyy HH:mm","Zone":"Asia/Tokyo"},
                    "Values":{"v":{"At":"/v","Scale":2,"Offset":-1}}}}},
                "f":{"Type":"file","Path":"x.csv","Speed":60,"Follow":true,"Table":{"TimeColumn":"t","StreamColumn":"s","ValueColumns":"a,b","Zone":"Asia/Tokyo","TimeFormat":"unix_ms"}},
-               "h":{"Type":"http","MaxBodyBytes":2048,"MaxLineBytes":512}},
+               "h":{"Type":"http","MaxBodyBytes":2048,"MaxLineBytes":512},
+               "z":{"Type":"simulator","Streams":3,"Seed":9,"Interval":"30m","Days":4,"FaultsPerDay":0.5,"Speed":10}},
              "Sinks":{"f":{"Type":"file","Path":"o","Kinds":"episode"},
                "m":{"Type":"mqtt","Broker":"mqtt://h","ClientId":"d","KeepAlive":"5s","Qos":0,"Prefix":"x/y","RetainResults":true,"RetainForecasts":false}},
              "Metrics":{"PerStream":false,"MaxSeries":5,"OutputPrefix":"streamlstm_"}}
@@ -91,7 +92,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
         Assert.Empty(errors);
         Assert.Equal(ConfigurationTable.Keys.Select(k => k.Path).Order(), read.Order());
 
-        Assert.Equal(new EngineSettings(3, 10, TimeSpan.FromMilliseconds(250), 1 << 25), settings!.Engine);
+        Assert.Equal(new EngineConfiguration(3, 10, 1 << 25, true, 7), settings!.Engine);
         var profile = settings.Profiles[0];
         Assert.Equal((Aggregation.Last, true, -1.0, 2.5, TimeSpan.FromHours(1)), (profile.Aggregation, profile.Counter, profile.ValidMin, profile.ValidMax, profile.AllowedLateness));
         Assert.Equal(["a", "b"], profile.Channels);
@@ -101,6 +102,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
         var file = Assert.IsType<FileSourceConfiguration>(settings.Sources[0]).Settings;
         Assert.Equal((60.0, true, "unix_ms", "s"), (file.Speed, file.Follow, file.Tabular.TimeFormat?.Name, file.Tabular.StreamColumn));
         Assert.Equal(new HttpSourceConfiguration("h", 2048, 512), settings.Sources[1]);
+        Assert.Equal(new SimulatorSourceConfiguration("z", 3, 9, TimeSpan.FromMinutes(30), 4, 0.5, 10), settings.Sources[3]);
         Assert.Equal(("x/y", true, false), Assert.IsType<MqttSinkConfiguration>(settings.Sinks[1]) is { Settings: var s } ? (s.Prefix, s.RetainResults, s.RetainForecasts) : default);
     }
 
@@ -108,7 +110,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
     public void Every_error_is_reported_at_once_with_key_value_and_what_is_allowed()
     {
         var errors = Invalid("""
-            {"Engine":{"Shards":-1,"CommitIntervall":"1s"},
+            {"Engine":{"Shards":-1,"MaxStreamPartition":5},
              "Http":{"Url":"http://0.0.0.0:8080"},
              "Profiles":{"p":{"Interval":15,"Aggregation":"median","Zone":"Mars/Base","Quantiles":"0.1,0.9","ValidMin":3,"ValidMax":2,"Learning":"yes","Channels":["a"]}},
              "Sources":{"m":{"Type":"mqtt","Path":"x","Bindings":{"b":{"Match":"a/{x}","Stream":"{y}","Values":{"v":{"At":"/v"}}}}},"k":{"Type":"kafka"},"f":{"Type":"file"}},
@@ -117,10 +119,10 @@ public sealed class ConfigurationLoaderTests : IDisposable
             """);
         string[] expected =
         [
-            "StreamLstm:Engine:CommitIntervall is not a known key; did you mean CommitInterval?",
+            "StreamLstm:Engine:MaxStreamPartition is not a known key; did you mean MaxStreamsPartition?",
             "StreamLstm:Sources:m:Path is a setting of type file, not of type mqtt.",
             "StreamLstm:Engine:Shards is \"-1\": allowed is a whole number from 0 to 64 (default 0).",
-            "StreamLstm:Http:Url is \"http://0.0.0.0:8080\": allowed is a URL, http and on the loopback interface, as the API asks for no password (default http://127.0.0.1:8080).",
+            "StreamLstm:Http:Url is \"http://0.0.0.0:8080\": allowed is a URL, http; beyond the loopback interface only with a Token (default http://127.0.0.1:8080).",
             "StreamLstm:Profiles:p:Interval is \"15\": a duration needs its unit; allowed is a duration such as 250ms, 30s, 15m, 24h or 7d from 1s to 1d (default 15m).",
             "StreamLstm:Profiles:p:Aggregation is \"median\": allowed is one of mean, sum, last, min, max (default mean).",
             "StreamLstm:Profiles:p:Zone is \"Mars/Base\": allowed is a time zone such as Europe/Amsterdam or UTC (default UTC).",
