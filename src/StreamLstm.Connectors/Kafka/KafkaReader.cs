@@ -90,7 +90,9 @@ internal sealed partial class KafkaReader
             {
                 Fill();
                 Append();
-                if (_clock.GetElapsedTime(_lastCommit) >= CommitInterval)
+
+                // Without a connection a commit blocks this thread for seconds and fails.
+                if (_connection.NotReady is null && _clock.GetElapsedTime(_lastCommit) >= CommitInterval)
                     Commit();
             }
         }
@@ -114,8 +116,6 @@ internal sealed partial class KafkaReader
     private void Leave()
     {
         _closing = true;
-
-        // Without a connection a commit would only wait for one.
         if (_connection.NotReady is null)
             Commit();
         _consumer.Close();

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Files;
+using StreamLstm.Connectors.Kafka;
 using StreamLstm.Connectors.Mqtt;
 using StreamLstm.Runtime;
 using StreamLstm.Runtime.Ingress;
@@ -85,12 +86,14 @@ internal sealed partial class RunCommand : Command
         FileSinkConfiguration file => new FileSink(file.Settings, TimeProvider.System, loggers.CreateLogger<FileSink>()),
         StdoutSinkConfiguration stdout => new StdoutSink(stdout.Name, stdout.Kinds),
         MqttSinkConfiguration mqtt => new FilteredSink(new MqttSink(mqtt.Settings, loggers.CreateLogger<MqttSink>()), mqtt.Kinds),
+        KafkaSinkConfiguration kafka => new FilteredSink(new KafkaSink(kafka.Settings, loggers.CreateLogger<KafkaSink>()), kafka.Kinds),
         _ => throw new InvalidOperationException($"Sink {sink.Name} is of an unknown type."),
     };
 
     private static ISampleSource Source(SourceConfiguration source, WorkerHost host) => source switch
     {
         MqttSourceConfiguration mqtt => new MqttSource(mqtt.Settings, new BindingDecoder(mqtt.Bindings), host.Loggers.CreateLogger<MqttSource>()),
+        KafkaSourceConfiguration kafka => new KafkaSource(kafka.Settings, new BindingDecoder(kafka.Bindings), host.Loggers.CreateLogger<KafkaSource>()),
         FileSourceConfiguration file => new FileSource(file.Settings, host.Loggers.CreateLogger<FileSource>()),
         HttpSourceConfiguration => host.Ingest!,
         SimulatorSourceConfiguration simulator => new SimulatorSource(

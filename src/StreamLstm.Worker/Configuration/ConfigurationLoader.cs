@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Files;
+using StreamLstm.Connectors.Kafka;
 using StreamLstm.Connectors.Mqtt;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
@@ -155,6 +156,17 @@ public static class ConfigurationLoader
         return node.Choice("Type") switch
         {
             "mqtt" => new MqttSourceConfiguration(node.Name, MqttSource(node), Bindings(node, errors)),
+            "kafka" => new KafkaSourceConfiguration(
+                node.Name,
+                new KafkaSourceSettings
+                {
+                    Name = node.Name,
+                    BootstrapServers = node.Text("BootstrapServers"),
+                    Topics = node.List("Topics") ?? [],
+                    GroupId = node.Text("GroupId"),
+                    Client = node.Map("Client"),
+                },
+                Bindings(node, errors)),
             "file" => new FileSourceConfiguration(node.Name, FileSource(node)),
             "simulator" => new SimulatorSourceConfiguration(
                 node.Name, node.Integer("Streams"), (ulong)node.Integer("Seed"), node.Duration("Interval"), node.Integer("Days"), node.Number("FaultsPerDay"), node.Number("Speed")),
@@ -310,6 +322,14 @@ public static class ConfigurationLoader
                     Prefix = prefix,
                     RetainResults = node.Boolean("RetainResults"),
                     RetainForecasts = node.Boolean("RetainForecasts"),
+                });
+            case "kafka":
+                return new KafkaSinkConfiguration(node.Name, kinds, new KafkaSinkSettings
+                {
+                    Name = node.Name,
+                    BootstrapServers = node.Text("BootstrapServers"),
+                    TopicPrefix = node.Text("TopicPrefix"),
+                    Client = node.Map("Client"),
                 });
             default:
                 return null;
