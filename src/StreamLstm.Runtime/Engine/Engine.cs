@@ -44,6 +44,7 @@ public sealed partial class Engine : IAsyncDisposable
     private ModelStore _models = null!;
     private Journal.Journal _journal = null!;
     private StateLog.StateLog _stateLog = null!;
+    private TrainingLog _trainingLog = null!;
     private Shard[] _shards = [];
     private TrainingLoop? _training;
     private long _committed;
@@ -100,6 +101,7 @@ public sealed partial class Engine : IAsyncDisposable
         }
 
         _models = new ModelStore(Path.Combine(_settings.StateDirectory, "models"));
+        _trainingLog = new TrainingLog(Path.Combine(_settings.StateDirectory, "training"));
         _stateLog = new StateLog.StateLog(Path.Combine(_settings.StateDirectory, "state"), _settings.StateSegmentBytes);
         _journal = new Journal.Journal(Path.Combine(_settings.StateDirectory, "journal"), _clock, _settings.Journal);
         _shards = [.. Enumerable.Range(0, _settings.Shards).Select(i => new Shard(i, _settings.Shards, _settings, _profiles, _models))];
@@ -128,7 +130,7 @@ public sealed partial class Engine : IAsyncDisposable
             worker.Start(_stateLog, _header.Sequence);
         }
 
-        _training = new TrainingLoop(_profiles, _models, _journal, _settings.Seed, _metrics, _logger);
+        _training = new TrainingLoop(_profiles, _models, _trainingLog, _journal, _settings.Seed, _metrics, _logger);
         Restored = true;
         Volatile.Write(ref _lastTurn, Environment.TickCount64);
         _metrics.RestoreDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
@@ -278,6 +280,7 @@ public sealed partial class Engine : IAsyncDisposable
         }
 
         _stateLog?.Dispose();
+        _trainingLog?.Dispose();
         _writer.Dispose();
         _shardGate.Dispose();
         if (_lock is not null)

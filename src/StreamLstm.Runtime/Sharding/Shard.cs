@@ -732,8 +732,8 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
                 observer.OnFrame(session.Name, c, work.Frame, values[c], scores[c], forecasts.Slice(c * length, length));
         }
 
-        // A stale episode stays open until samples return: imputed frames before it and the bridge after it don't count as quiet.
-        var change = muted ? EpisodeChange.None : session.Episode.OnFrame(session.Key, work.Frame, score, kind, direction);
+        // Frames without samples say nothing about whether an episode is over.
+        var change = muted || work.Kind == FrameKind.Imputed ? EpisodeChange.None : session.Episode.OnFrame(session.Key, work.Frame, score, kind, direction);
         if (muted)
             return;
         var time = work.Frame * profile.Runtime.IntervalMicros;

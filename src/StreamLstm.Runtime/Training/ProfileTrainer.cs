@@ -72,6 +72,13 @@ internal sealed class ProfileTrainer
         _rows++;
     }
 
+    /// <summary>An earlier process trained at this place in the history.</summary>
+    public void RoundRestored()
+    {
+        _rowsAtRound = _rows;
+        Rounds++;
+    }
+
     /// <summary>About once a day of frames, and once as soon as there is enough to begin with.</summary>
     public bool IsDue
     {

@@ -145,6 +145,8 @@ public static class ConfigurationLoader
         var q = profile.Quantiles;
         if (q.Count > 0 && (q.Any(x => x is <= 0 or >= 1) || !q.Contains(0.5) || q.Zip(q.Skip(1)).Any(p => p.First >= p.Second)))
             node.Wrong("Quantiles", q);
+        if (profile.MaxWait < profile.AllowedLateness && profile.AllowedLateness > TimeSpan.Zero)
+            node.Error("MaxWait", Configuration.Duration.Format(profile.MaxWait), $"silence must not close an interval before AllowedLateness has passed, which is {Configuration.Duration.Format(profile.AllowedLateness)}.");
         if (profile.ValidMin >= profile.ValidMax)
             node.Error("ValidMin", FormattableString.Invariant($"{profile.ValidMin}"), FormattableString.Invariant($"it must be less than ValidMax, which is {profile.ValidMax}."));
         return profile;

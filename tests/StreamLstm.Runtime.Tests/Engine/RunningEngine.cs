@@ -63,7 +63,13 @@ internal sealed class RunningEngine : IAsyncDisposable
         await Ingress.AppendAsync(batch, TestContext.Current.CancellationToken);
     }
 
-    public Task DrainAsync() => Engine.DrainAsync(TestContext.Current.CancellationToken);
+    /// <summary>Waits until everything appended is committed, or for the engine's failure.</summary>
+    public async Task DrainAsync()
+    {
+        var drained = Engine.DrainAsync(TestContext.Current.CancellationToken);
+        await await Task.WhenAny(drained, _run);
+        await drained;
+    }
 
     /// <summary>A graceful stop.</summary>
     public async Task StopAsync()
@@ -75,7 +81,7 @@ internal sealed class RunningEngine : IAsyncDisposable
     /// <summary>Waits for something that happens in its own time.</summary>
     public async Task UntilAsync(Func<bool> condition)
     {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
         while (!condition())
         {
             if (_run.IsCompleted)
