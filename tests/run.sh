@@ -102,7 +102,7 @@ list_missing() {
 }
 
 install_packages() {
-    local as_root=() policy=/usr/sbin/policy-rc.d made_policy=false status=0
+    local package known=() as_root=() policy=/usr/sbin/policy-rc.d made_policy=false status=0
     if [ "$(id -u)" -ne 0 ]; then
         if ! command -v sudo >/dev/null; then
             echo "error: --install needs root or sudo." >&2
@@ -119,7 +119,11 @@ install_packages() {
         printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null && "${as_root[@]}" chmod 755 "$policy" && made_policy=true
     fi
     "${as_root[@]}" apt-get update -qq </dev/null || status=1
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null || status=1
+    # One unknown name would keep apt-get from installing the others (the .NET SDK isn't in every distribution).
+    for package in "$@"; do
+        if [ -n "$(apt-cache madison "$package" 2>/dev/null)" ]; then known+=("$package"); else echo "apt-get has no $package" >&2; fi
+    done
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${known[@]}" </dev/null >/dev/null || status=1
     if $made_policy; then "${as_root[@]}" rm -f "$policy"; fi
     return $status
 }
@@ -136,6 +140,7 @@ if [ -n "$missing" ]; then
         missing=$(list_missing)
     fi
     if [ -n "$missing" ]; then
+        if ! has dotnet; then echo "The .NET SDK 10 is at https://dot.net/download" >&2; fi
         fail "missing: $(cut -d' ' -f2 <<<"$missing" | sort -u | tr '\n' ' ')(tests/run.sh --install installs them)"
         finish
     fi
