@@ -2,7 +2,6 @@ using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Logging.Abstractions;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Output;
-using StreamLstm.Runtime.Profiles;
 
 namespace StreamLstm.Runtime.Tests.Engine;
 
