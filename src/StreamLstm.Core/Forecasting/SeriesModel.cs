@@ -433,7 +433,7 @@ public sealed class SeriesModel
             var dayNaive = p.DayFrames > 0 && n >= ForecastPlan.SeasonLag(p.DayFrames, h) ? At(record, ForecastPlan.SeasonLag(p.DayFrames, h)) : float.NaN;
             var bounds = record.Slice(p.PendingBounds + (slot * q), q);
             if (skill is not null && basis && !float.IsNaN(dayNaive))
-                skill.Add(j, error, Math.Abs(z - dayNaive), z >= bounds[0] && z <= bounds[q - 1]);
+                skill.Add(j, Math.Abs(z - bounds[p.MedianIndex]), Math.Abs(z - dayNaive), z >= bounds[0] && z <= bounds[q - 1]);
 
             // Hedge losses.
             var rate = Math.Max(1 / (counts[0] + 2), _lossRate);
