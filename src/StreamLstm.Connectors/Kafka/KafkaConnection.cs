@@ -41,7 +41,8 @@ internal sealed partial class KafkaConnection(KafkaSettings settings, ILogger lo
         using var statistics = JsonDocument.Parse(json);
         if (!statistics.RootElement.TryGetProperty("cgrp", out var group))
             return;
-        if (group.GetProperty("state").GetString() != "up")
+        // A consumer always has requests under way, so no open connection at all means an outage, whatever the group's state says.
+        if (group.GetProperty("state").GetString() != "up" || !AnyBrokerIsUp(statistics.RootElement))
             Down();
         else if (group.GetProperty("join_state").GetString() == "steady")
             Up();
@@ -51,14 +52,8 @@ internal sealed partial class KafkaConnection(KafkaSettings settings, ILogger lo
     public void OnProducerStatistics(string json)
     {
         using var statistics = JsonDocument.Parse(json);
-        foreach (var broker in statistics.RootElement.GetProperty("brokers").EnumerateObject())
-        {
-            if (broker.Value.GetProperty("state").GetString() == "UP")
-            {
-                Up();
-                return;
-            }
-        }
+        if (AnyBrokerIsUp(statistics.RootElement))
+            Up();
     }
 
     public void Up()
@@ -70,6 +65,9 @@ internal sealed partial class KafkaConnection(KafkaSettings settings, ILogger lo
         _outageLogged = false;
         Log.Connected(logger, settings.Name, settings.BootstrapServers);
     }
+
+    private static bool AnyBrokerIsUp(JsonElement statistics) =>
+        statistics.GetProperty("brokers").EnumerateObject().Any(b => b.Value.GetProperty("state").GetString() is "UP" or "UPDATE");
 
     private void Down()
     {

@@ -139,7 +139,9 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
 
     public int StaleStreams => Partitions.Sum(p => p.Sessions.Values.Count(s => s.Aligner.IsStale));
 
-    public int OpenEpisodes => Partitions.Sum(p => p.Sessions.Values.Count(s => s.Episode.IsOpen));
+    /// <summary>Open episodes by severity.</summary>
+    public IReadOnlyDictionary<string, int> OpenEpisodes() =>
+        Partitions.SelectMany(p => p.Sessions.Values).Where(s => s.Episode.IsOpen).CountBy(s => EpisodeTracker.Severity(s.Episode.PeakScore)).ToDictionary();
 
     /// <summary>State-log position of the stream snapshot written longest ago, or null without streams.</summary>
     public long? OldestSnapshot

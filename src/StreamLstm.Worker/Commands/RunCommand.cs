@@ -64,8 +64,8 @@ internal sealed partial class RunCommand : Command
                 if (host.Engine.Alive)
                     SystemdNotifier.Notify("WATCHDOG=1");
             }, null, TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(10));
+            await using var told = stopping.Register(() => SystemdNotifier.Notify("STOPPING=1"));
             await host.Engine.RunAsync(sources, parsed.GetValue(_untilDrained), stopping);
-            SystemdNotifier.Notify("STOPPING=1");
             return ExitCode.Ok;
         }
         catch (StartException e)

@@ -132,6 +132,7 @@ public partial class ComposeFilesTests
         var allowed = File.ReadLines(Path.Combine(DeployFolder.Repository, ".dockerignore")).Where(l => l.StartsWith('!')).Select(l => l[1..]).ToList();
         var copied = lines.Where(l => l.StartsWith("COPY ", StringComparison.Ordinal) && !l.Contains("--from", StringComparison.Ordinal)).SelectMany(l => l.Split(' ')[1..^1]).ToList();
         Assert.Contains("src/", copied);
+        Assert.All(Directory.EnumerateFiles(DeployFolder.Repository, "Directory.*").Select(Path.GetFileName), file => Assert.Contains(file, copied));
         Assert.All(copied, path =>
         {
             Assert.True(Path.Exists(Path.Combine(DeployFolder.Repository, path)), path);
