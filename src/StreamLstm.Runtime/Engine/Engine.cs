@@ -643,6 +643,10 @@ public sealed partial class Engine : IAsyncDisposable
                 await pump;
             await Task.Delay(1);
         }
+
+        // A batch counts as committed before its results are with the sinks; both lie within the gate.
+        await _shardGate.WaitAsync();
+        _shardGate.Release();
     }
 
     private async Task StopGracefullyAsync()
