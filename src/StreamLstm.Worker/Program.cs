@@ -13,6 +13,9 @@ var root = new RootCommand("StreamLstm: real-time forecasts and anomaly scores w
     new VersionCommand(),
 };
 
+foreach (var command in ViewCommands.All())
+    root.Add(command);
+
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0 && parsed.Action is not HelpAction)
     return Terminal.Refuse(parsed.Errors.Select(e => e.Message), "See streamlstm --help.");

@@ -179,6 +179,18 @@ public sealed class ServiceTests : IDisposable
 
         Assert.Equal(0, await PromtoolAsync(await _http.GetStringAsync($"http://127.0.0.1:{_port}/metrics", Cancel)));
         Assert.Equal(24, (await Json("/api/v1/streams?limit=100"))!["streams"]!.AsArray().Count);
+        foreach (var (arguments, expected) in new (string[], string)[]
+        {
+            (["streams", "list"], "house-0001"), (["streams", "show", "house-0001"], "anomaly_score"), (["forecast", "feeder-01"], "q0.95"),
+            (["episodes", "list"], "severity"), (["state", "show", "house-0001"], "recurrent"), (["healthcheck"], "\"ready\":true"),
+        })
+        {
+            using var view = WorkerProcess.Start([.. arguments, "--url", $"http://127.0.0.1:{_port}"]);
+            Assert.True(await view.WaitAsync(TimeSpan.FromSeconds(20)) == 0 && view.Log.Contains(expected, StringComparison.Ordinal), view.Log);
+        }
+
+        using (var unknown = WorkerProcess.Start("state", "show", "nobody", "--url", $"http://127.0.0.1:{_port}"))
+            Assert.Equal(1, await unknown.WaitAsync(TimeSpan.FromSeconds(20)));
         Assert.Equal(0, await demo.WaitAsync(TimeSpan.FromSeconds(60)));
         var result = JsonNode.Parse(await File.ReadAllTextAsync(summary, Cancel))!.AsObject();
         Assert.Equal(["streams", "samples", "forecasts", "skill", "coverage90", "faults", "recall", "precision", "wall_s"], result.Select(p => p.Key));
