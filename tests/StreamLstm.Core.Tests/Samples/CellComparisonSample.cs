@@ -9,10 +9,11 @@ namespace StreamLstm.Core.Tests.Samples;
 /// <summary>
 /// LSTM, GRU and simple RNN of 24 units with the same training: the next value of a noisy sum of two sines, and recall of
 /// a sequence's first value after 25 steps of noise. Mean squared error on data not trained on, parameters, seconds.
+/// A simple RNN that starts from orthogonal weights does well here; gates pay off over longer spans.
 /// </summary>
 internal static class CellComparisonSample
 {
-    private const int RecallSteps = 25;
+    private const int RecallSteps = 25, Epochs = 60;
 
     public static SampleResult Run()
     {
@@ -34,9 +35,9 @@ internal static class CellComparisonSample
                 {
                     Loss = new LossOptions { Kind = LossKind.MeanSquared },
                     Optimizer = new AdamOptions { LearningRate = 1e-2 },
-                    Schedule = new CosineSchedule { Steps = 20 * (training.Sequences / 32), Floor = 0.02 },
+                    Schedule = new CosineSchedule { Steps = Epochs * ((training.Sequences + 31) / 32), Floor = 0.02 },
                     ClipNorm = 1,
-                    Epochs = 20,
+                    Epochs = Epochs,
                 });
                 var begin = TimeProvider.System.GetTimestamp();
                 var fit = trainer.Fit(training, test);
