@@ -23,7 +23,7 @@ internal abstract class Verb : Command
     }
 
     protected Option<string?> To { get; } = Named(
-        "--to", "TARGET", "Where samples go: mqtt://[user:password@]host[:port][/prefix], mqtts://…, http://host[:port], https://…, file:PATH (gzip if it ends in .gz), or - for standard output. Required.");
+        "--to", "TARGET", "Where samples go: mqtt://[user:password@]host[:port][/prefix], mqtts://…, kafka://host[:port]/topic, http://host[:port], https://…, file:PATH (gzip if it ends in .gz), or - for standard output. Required.");
 
     protected Option<string?> Rate { get; } = Named("--rate", "X", "Messages per second, overall.");
 
@@ -62,7 +62,7 @@ internal abstract class Verb : Command
         {
             if (!options.Has(To))
             {
-                options.Errors.Add("--to is missing: mqtt://host, http://host, file:PATH or -.");
+                options.Errors.Add("--to is missing: mqtt://host, kafka://host/topic, http://host, file:PATH or -.");
             }
         }
         else if (!TargetAddress.TryParse(text, out target, out string? problem))

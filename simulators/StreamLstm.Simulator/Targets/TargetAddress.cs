@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using StreamLstm.Connectors.Kafka;
 
 namespace StreamLstm.Simulator.Targets;
 
@@ -8,6 +9,7 @@ internal enum TargetKind
     File,
     Http,
     Mqtt,
+    Kafka,
 }
 
 /// <summary>The value of <c>--to</c>.</summary>
@@ -42,9 +44,9 @@ internal sealed record TargetAddress(TargetKind Kind, string? Path, Uri? Uri)
         }
 
         if (!Uri.TryCreate(text, UriKind.Absolute, out Uri? uri) || uri.Host.Length == 0
-            || uri.Scheme is not ("mqtt" or "mqtts" or "http" or "https"))
+            || uri.Scheme is not ("mqtt" or "mqtts" or "kafka" or "http" or "https"))
         {
-            problem = "expected mqtt://host[:port][/prefix], http://host[:port], file:PATH or -.";
+            problem = "expected mqtt://host[:port][/prefix], kafka://host[:port]/topic, http://host[:port], file:PATH or -.";
             return false;
         }
 
@@ -60,7 +62,19 @@ internal sealed record TargetAddress(TargetKind Kind, string? Path, Uri? Uri)
             return false;
         }
 
-        address = new TargetAddress(uri.Scheme is "mqtt" or "mqtts" ? TargetKind.Mqtt : TargetKind.Http, null, uri);
+        if (uri.Scheme == "kafka" && (uri.UserInfo.Length > 0 || !KafkaTopic.IsLegal(uri.AbsolutePath.Trim('/'))))
+        {
+            problem = "kafka:// needs a host and one topic of letters, digits, '.', '_' and '-', and takes no user.";
+            return false;
+        }
+
+        TargetKind kind = uri.Scheme switch
+        {
+            "mqtt" or "mqtts" => TargetKind.Mqtt,
+            "kafka" => TargetKind.Kafka,
+            _ => TargetKind.Http,
+        };
+        address = new TargetAddress(kind, null, uri);
         return true;
     }
 
@@ -70,6 +84,7 @@ internal sealed record TargetAddress(TargetKind Kind, string? Path, Uri? Uri)
         TargetKind.StandardOutput => new StreamTarget(Console.OpenStandardOutput(), csv),
         TargetKind.File => StreamTarget.Create(Path!, csv),
         TargetKind.Http => new HttpTarget(Uri!, clock),
+        TargetKind.Kafka => await KafkaTarget.ConnectAsync(Uri!, clock, stopping),
         _ => await MqttTarget.ConnectAsync(Uri!, topic, clock, stopping),
     };
 

@@ -95,9 +95,12 @@ public sealed class SeriesModel
     private readonly float _fastRate;
     private readonly int _basis;
 
-    // Scratch of one Issue call.
+    // Scratch of one Issue call, [K + 1] each; index = horizon step.
     private readonly float[] _seasonalPath;
     private readonly float[] _mixPath;
+    private readonly float[] _expertPath;
+    private readonly float[] _scalePath;
+    private readonly int[] _hourOf;
     private readonly float[] _knotWeights;
 
     public SeriesModel(ForecastPlan plan)
@@ -109,6 +112,9 @@ public sealed class SeriesModel
         _normalOffsets = [.. plan.Quantiles.Select(q => 1.2533141f * NormalQuantile(q))];
         _seasonalPath = new float[plan.Horizon + 1];
         _mixPath = new float[plan.Horizon + 1];
+        _expertPath = new float[plan.Horizon + 1];
+        _scalePath = new float[plan.Horizon + 1];
+        _hourOf = [.. Enumerable.Range(0, Math.Max(1, plan.DayFrames)).Select(d => HourBin(new FramePhase(d, 0)))];
         _knotWeights = new float[plan.Knots.Length * ForecastPlan.Experts];
         var week = plan.WeekFrames > 0 ? plan.WeekFrames : 7 * Math.Max(plan.DayFrames, 24);
         _lossRate = 0.693147f / (4 * week);
@@ -281,72 +287,64 @@ public sealed class SeriesModel
         var q = p.Quantiles.Length;
         var n = Integers(record)[IntCount] - 1;
         var z = At(record, 1);
-        var phi = Phi(record);
-        var season = _seasonalPath;
-        for (var h = 1; h <= k; h++)
-            season[h] = SeasonalForecast(record, phase, h, phi);
-
+        SeasonalPath(record, phase);
         KnotWeights(record, recurrent.Length > 0, n + 1);
-        for (var h = 1; h <= k; h++)
+        Array.Clear(_mixPath);
+        Mix(Expert.Seasonal, _seasonalPath);
+        Array.Fill(_expertPath, z);
+        Mix(Expert.Last, _expertPath);
+        if (IsUsed(Expert.Day))
         {
-            var below = p.Below[h];
-            var upper = p.Fraction[h];
-            var mix = 0f;
-            for (var m = 0; m < ForecastPlan.Experts; m++)
-            {
-                var w = _knotWeights[(below * ForecastPlan.Experts) + m];
-                if (upper > 0)
-                    w += upper * (_knotWeights[((below + 1) * ForecastPlan.Experts) + m] - w);
-                if (w == 0)
-                    continue;
-                var f = (Expert)m switch
-                {
-                    Expert.Seasonal => season[h],
-                    Expert.Last => z,
-                    Expert.Day => Lag(record, ForecastPlan.SeasonLag(p.DayFrames, h) - h, z),
-                    Expert.Week => Lag(record, ForecastPlan.SeasonLag(p.WeekFrames, h) - h, z),
-                    _ => z + recurrent[h - 1],
-                };
-                mix += w * f;
-            }
-
-            _mixPath[h] = mix;
+            NaivePath(record, p.DayFrames, z);
+            Mix(Expert.Day, _expertPath);
         }
 
+        if (IsUsed(Expert.Week))
+        {
+            NaivePath(record, p.WeekFrames, z);
+            Mix(Expert.Week, _expertPath);
+        }
+
+        if (recurrent.Length > 0)
+        {
+            for (var h = 1; h <= k; h++)
+                _expertPath[h] = z + recurrent[h - 1];
+            Mix(Expert.Recurrent, _expertPath);
+        }
+
+        ScalePath(record, phase);
         var d = Doubles(record);
+        var offset = d[DblOffset];
+        var unit = d[DblScale];
         Span<float> bounds = stackalloc float[q];
         for (var h = 1; h <= k; h++)
         {
-            var target = Advance(phase, h);
-            var bin = HourBin(target);
             var below = p.Below[h];
             var upper = p.Fraction[h];
-            var scale = ErrorScale(record, below, bin);
-            if (upper > 0)
-                scale += upper * (ErrorScale(record, below + 1, bin) - scale);
+            var low = record.Slice(p.Offsets + (below * q), q);
+            var high = upper > 0 ? record.Slice(p.Offsets + ((below + 1) * q), q) : low;
+            var mix = _mixPath[h];
+            var scale = _scalePath[h];
             var floor = float.NegativeInfinity;
             for (var i = 0; i < q; i++)
             {
-                var offset = record[p.Offsets + (below * q) + i];
-                if (upper > 0)
-                    offset += upper * (record[p.Offsets + ((below + 1) * q) + i] - offset);
                 // Quantiles must not cross: each is at least the one below it.
-                floor = Math.Max(floor, _mixPath[h] + (offset * scale));
+                floor = Math.Max(floor, mix + ((low[i] + (upper * (high[i] - low[i]))) * scale));
                 bounds[i] = floor;
             }
 
             if (forecast.Length > 0)
             {
                 for (var i = 0; i < q; i++)
-                    forecast[((h - 1) * q) + i] = (float)(d[DblOffset] + (d[DblScale] * bounds[i]));
+                    forecast[((h - 1) * q) + i] = (float)(offset + (unit * bounds[i]));
             }
 
             if (upper == 0 && p.Knots[below] == h)
             {
                 var slot = p.KnotStart[below] + (n % h);
-                record[p.PendingSeasonal + slot] = season[h];
+                record[p.PendingSeasonal + slot] = _seasonalPath[h];
                 record[p.PendingRecurrent + slot] = recurrent.Length > 0 ? z + recurrent[h - 1] : float.NaN;
-                record[p.PendingMix + slot] = _mixPath[h];
+                record[p.PendingMix + slot] = mix;
                 bounds.CopyTo(record.Slice(p.PendingBounds + (slot * q), q));
             }
         }
@@ -435,7 +433,7 @@ public sealed class SeriesModel
             var dayNaive = p.DayFrames > 0 && n >= ForecastPlan.SeasonLag(p.DayFrames, h) ? At(record, ForecastPlan.SeasonLag(p.DayFrames, h)) : float.NaN;
             var bounds = record.Slice(p.PendingBounds + (slot * q), q);
             if (skill is not null && basis && !float.IsNaN(dayNaive))
-                skill.Add(j, error, Math.Abs(z - dayNaive), z >= bounds[0] && z <= bounds[q - 1]);
+                skill.Add(j, Math.Abs(z - bounds[p.MedianIndex]), Math.Abs(z - dayNaive), z >= bounds[0] && z <= bounds[q - 1]);
 
             // Hedge losses.
             var rate = Math.Max(1 / (counts[0] + 2), _lossRate);
@@ -640,6 +638,116 @@ public sealed class SeriesModel
 
             foreach (ref var w in weights)
                 w /= total;
+        }
+    }
+
+    private bool IsUsed(Expert expert)
+    {
+        for (var j = 0; j < _plan.Knots.Length; j++)
+        {
+            if (_knotWeights[(j * ForecastPlan.Experts) + (int)expert] != 0)
+                return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>Adds w(h)·path[h] to the mixture for h = 1…K; weights interpolate between knots.</summary>
+    private void Mix(Expert expert, ReadOnlySpan<float> path)
+    {
+        var p = _plan;
+        var mix = _mixPath.AsSpan(0, path.Length);
+        var fraction = p.Fraction.AsSpan(0, path.Length);
+        for (var j = 0; j < p.Knots.Length; j++)
+        {
+            var from = p.Knots[j];
+            var to = j + 1 < p.Knots.Length ? p.Knots[j + 1] : p.Horizon + 1;
+            var w = _knotWeights[(j * ForecastPlan.Experts) + (int)expert];
+            var change = j + 1 < p.Knots.Length ? _knotWeights[((j + 1) * ForecastPlan.Experts) + (int)expert] - w : 0;
+            if (w == 0 && change == 0)
+                continue;
+            for (var h = from; h < to; h++)
+                mix[h] += (w + (fraction[h] * change)) * path[h];
+        }
+    }
+
+    /// <summary>The seasonal expert's forecast for h = 1…K: level + day + week + φ^h·e.</summary>
+    private void SeasonalPath(ReadOnlySpan<float> record, FramePhase phase)
+    {
+        var p = _plan;
+        var path = _seasonalPath;
+        var level = record[p.Scalars + FltLevel];
+        var error = record[p.Scalars + FltSeasonalError];
+        var phi = Phi(record);
+        var day = phase.DayPhase;
+        var week = phase.WeekPhase;
+        for (var h = 1; h < path.Length; h++)
+        {
+            error *= phi;
+            var value = level + error;
+            if (p.DayFrames > 0)
+            {
+                day = day + 1 == p.DayFrames ? 0 : day + 1;
+                value += record[p.DaySeason + day];
+            }
+
+            if (p.WeekFrames > 0)
+            {
+                week = week + 1 == p.WeekFrames ? 0 : week + 1;
+                value += record[p.WeekSeason + week];
+            }
+
+            path[h] = value;
+        }
+    }
+
+    /// <summary>The value a whole number of seasons before each target.</summary>
+    private void NaivePath(ReadOnlySpan<float> record, int season, float z)
+    {
+        var n = MemoryMarshal.Cast<float, int>(record.Slice(_plan.Integers, 16))[IntCount];
+        var ring = record.Slice(_plan.Ring, _plan.RingLength);
+        var path = _expertPath;
+        for (var start = 1; start < path.Length; start += season)
+        {
+            // Targets start … start+season−1 look back to the same run of the ring.
+            var lag = ForecastPlan.SeasonLag(season, start);
+            var end = Math.Min(path.Length, start + season);
+            // Before the history begins there is only the current value.
+            var h = start;
+            for (; h < end && (lag - h >= n || lag - h >= ring.Length); h++)
+                path[h] = z;
+            var at = (n - 1 - (lag - h)) % ring.Length;
+            for (; h < end; h++)
+            {
+                path[h] = ring[at];
+                at = at + 1 == ring.Length ? 0 : at + 1;
+            }
+        }
+    }
+
+    /// <summary>Error scale for h = 1…K by the target's hour, interpolated between knots.</summary>
+    private void ScalePath(ReadOnlySpan<float> record, FramePhase phase)
+    {
+        var p = _plan;
+        var scale = _scalePath;
+        var day = phase.DayPhase;
+        var knot = -1;
+        var bin = -1;
+        var low = 0f;
+        var high = 0f;
+        for (var h = 1; h < scale.Length; h++)
+        {
+            day = day + 1 >= p.DayFrames ? 0 : day + 1;
+            var hour = _hourOf[day];
+            if (p.Below[h] != knot || hour != bin)
+            {
+                knot = p.Below[h];
+                bin = hour;
+                low = ErrorScale(record, knot, bin);
+                high = knot + 1 < p.Knots.Length ? ErrorScale(record, knot + 1, bin) : low;
+            }
+
+            scale[h] = low + (p.Fraction[h] * (high - low));
         }
     }
 

@@ -5,6 +5,7 @@ using System.Text;
 using System.Text.Json.Nodes;
 using Microsoft.Extensions.Logging;
 using StreamLstm.Core.Forecasting;
+using StreamLstm.Runtime.Episodes;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Models;
 using StreamLstm.Runtime.Output;
@@ -15,7 +16,13 @@ using StreamLstm.Runtime.Training;
 namespace StreamLstm.Runtime;
 
 /// <summary>Numbers for status views; a copy, taken between batches.</summary>
-public readonly record struct EngineStatistics(int Streams, int StaleStreams, int OpenEpisodes, long StateBytes, long Samples, long Frames, long Results, double? NewestEventLagSeconds);
+public sealed record EngineStatistics(
+    int Streams, int StaleStreams, IReadOnlyDictionary<string, int> EpisodesBySeverity, long StateBytes, long Samples, long Frames, long Results, double? NewestEventLagSeconds)
+{
+    public static EngineStatistics None { get; } = new(0, 0, new Dictionary<string, int>(), 0, 0, 0, 0, null);
+
+    public int OpenEpisodes => EpisodesBySeverity.Values.Sum();
+}
 
 /// <summary>
 /// The engine: reads the journal in order, hands each batch to the shards, commits what they made of it, and only then publishes and
@@ -44,6 +51,7 @@ public sealed partial class Engine : IAsyncDisposable
     private ModelStore _models = null!;
     private Journal.Journal _journal = null!;
     private StateLog.StateLog _stateLog = null!;
+    private TrainingLog _trainingLog = null!;
     private Shard[] _shards = [];
     private TrainingLoop? _training;
     private long _committed;
@@ -52,7 +60,7 @@ public sealed partial class Engine : IAsyncDisposable
     private long _results;
     private long _newestEvent = long.MinValue;
     private long _lastTurn;
-    private EngineStatistics _statistics;
+    private EngineStatistics _statistics = EngineStatistics.None;
 
     public Engine(EngineSettings settings, IReadOnlyList<IResultSink> sinks, TimeProvider clock, ILoggerFactory loggers, IMeterFactory meters)
     {
@@ -84,6 +92,8 @@ public sealed partial class Engine : IAsyncDisposable
 
     internal long JournalBytes => _journal?.Bytes ?? 0;
 
+    internal long JournalBacklogBytes => Restored ? Math.Max(0, _journal.Durable - Volatile.Read(ref _committed)) : 0;
+
     /// <summary>Locks the state folder and restores: afterwards the engine stands exactly where its last commit left it.</summary>
     public async Task StartAsync()
     {
@@ -100,6 +110,7 @@ public sealed partial class Engine : IAsyncDisposable
         }
 
         _models = new ModelStore(Path.Combine(_settings.StateDirectory, "models"));
+        _trainingLog = new TrainingLog(Path.Combine(_settings.StateDirectory, "training"));
         _stateLog = new StateLog.StateLog(Path.Combine(_settings.StateDirectory, "state"), _settings.StateSegmentBytes);
         _journal = new Journal.Journal(Path.Combine(_settings.StateDirectory, "journal"), _clock, _settings.Journal);
         _shards = [.. Enumerable.Range(0, _settings.Shards).Select(i => new Shard(i, _settings.Shards, _settings, _profiles, _models))];
@@ -128,7 +139,7 @@ public sealed partial class Engine : IAsyncDisposable
             worker.Start(_stateLog, _header.Sequence);
         }
 
-        _training = new TrainingLoop(_profiles, _models, _journal, _settings.Seed, _metrics, _logger);
+        _training = new TrainingLoop(_profiles, _models, _trainingLog, _journal, _settings.Seed, _metrics, _logger);
         Restored = true;
         Volatile.Write(ref _lastTurn, Environment.TickCount64);
         _metrics.RestoreDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
@@ -278,6 +289,7 @@ public sealed partial class Engine : IAsyncDisposable
         }
 
         _stateLog?.Dispose();
+        _trainingLog?.Dispose();
         _writer.Dispose();
         _shardGate.Dispose();
         if (_lock is not null)
@@ -288,7 +300,6 @@ public sealed partial class Engine : IAsyncDisposable
     {
         if (!Restored)
             yield break;
-        yield return new Measurement<long>(Math.Max(0, _journal.Durable - Volatile.Read(ref _committed)), new KeyValuePair<string, object?>("stage", "journal_bytes"));
         foreach (var worker in _workers)
             yield return new Measurement<long>(worker.Queued, new KeyValuePair<string, object?>("stage", "sink_" + worker.Sink.Name));
     }
@@ -589,9 +600,9 @@ public sealed partial class Engine : IAsyncDisposable
 
     private async Task RefreshStatisticsAsync()
     {
-        var parts = await OnShardsAsync(shard => (shard.Streams, shard.StaleStreams, shard.OpenEpisodes, shard.StateBytes));
+        var parts = await OnShardsAsync(shard => (shard.Streams, shard.StaleStreams, Episodes: shard.OpenEpisodes(), shard.StateBytes));
         _statistics = new EngineStatistics(
-            parts.Sum(p => p.Streams), parts.Sum(p => p.StaleStreams), parts.Sum(p => p.OpenEpisodes), parts.Sum(p => p.StateBytes),
+            parts.Sum(p => p.Streams), parts.Sum(p => p.StaleStreams), EpisodeTracker.Severities.ToDictionary(s => s, s => parts.Sum(p => p.Episodes.GetValueOrDefault(s))), parts.Sum(p => p.StateBytes),
             Interlocked.Read(ref _samples), Interlocked.Read(ref _framesTotal), Interlocked.Read(ref _results),
             _newestEvent == long.MinValue ? null : (UnixMicros.Now(_clock) - _newestEvent) / 1e6);
     }
@@ -632,6 +643,10 @@ public sealed partial class Engine : IAsyncDisposable
                 await pump;
             await Task.Delay(1);
         }
+
+        // A batch counts as committed before its results are with the sinks; both lie within the gate.
+        await _shardGate.WaitAsync();
+        _shardGate.Release();
     }
 
     private async Task StopGracefullyAsync()

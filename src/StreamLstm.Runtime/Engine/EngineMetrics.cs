@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Sharding;
 
 namespace StreamLstm.Runtime;
@@ -29,12 +30,15 @@ internal sealed class EngineMetrics
         // Counters that alert rules rate() over exist from the first scrape on.
         _samples.Add(0, new KeyValuePair<string, object?>("outcome", "accepted"));
         _late.Add(0);
+        foreach (var reason in DeadLetterReason.All)
+            _deadLetters.Add(0, new KeyValuePair<string, object?>("reason", reason));
 
         meter.CreateObservableGauge("streamlstm_streams", () => engine.Statistics is var s
             ? new[] { Tagged(s.Streams - s.StaleStreams, "state", "active"), Tagged(s.StaleStreams, "state", "stale") } : [], description: "Streams by state.");
-        meter.CreateObservableGauge("streamlstm_episodes_open", () => Tagged(engine.Statistics.OpenEpisodes, "severity", "any"), description: "Open anomaly episodes.");
+        meter.CreateObservableGauge("streamlstm_episodes_open", () => engine.Statistics.EpisodesBySeverity.Select(e => Tagged(e.Value, "severity", e.Key)), description: "Open anomaly episodes.");
         meter.CreateObservableGauge("streamlstm_state_bytes", () => engine.Statistics.StateBytes, "By", "Stream state held in memory.");
         meter.CreateObservableGauge("streamlstm_journal_bytes", () => engine.JournalBytes, "By", "Journal on disk.");
+        meter.CreateObservableGauge("streamlstm_journal_backlog_bytes", () => engine.JournalBacklogBytes, "By", "Durable input that is not committed yet.");
         meter.CreateObservableGauge("streamlstm_queue_depth", engine.QueueDepths, description: "Items waiting, by stage.");
         meter.CreateObservableGauge("streamlstm_watermark_lag_seconds", () => engine.Statistics.NewestEventLagSeconds is { } lag ? new[] { new Measurement<double>(lag) } : [], "s", "Clock minus the newest event time.");
         meter.CreateObservableGauge("streamlstm_model_version", engine.ModelVersions, description: "Active model version by profile; 0 = no network yet.");

@@ -70,6 +70,9 @@ internal sealed class EpisodeTracker
             LastFrame = lastMissing;
     }
 
+    /// <summary>Severities of anomalies.</summary>
+    public static IReadOnlyList<string> Severities { get; } = ["low", "medium", "high"];
+
     /// <summary>Severity of a score; 1 is the alarm threshold.</summary>
     public static string Severity(float score) => score switch
     {

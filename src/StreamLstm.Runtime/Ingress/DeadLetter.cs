@@ -71,4 +71,10 @@ public static class DeadLetterReason
 
     /// <summary>More samples in one interval than the profile accepts.</summary>
     public const string FrameOverflow = "frame_overflow";
+
+    /// <summary>All of them, for metrics that exist before the first letter.</summary>
+    public static IReadOnlyList<string> All { get; } =
+    [
+        Malformed, MissingField, NotFinite, BadTime, Future, TooOld, Late, Oversized, BadKey, StreamLimit, Unmatched, ChannelCount, OutOfRange, FrameOverflow,
+    ];
 }

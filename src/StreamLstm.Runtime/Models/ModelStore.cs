@@ -10,7 +10,11 @@ namespace StreamLstm.Runtime.Models;
 /// </summary>
 internal sealed class ModelStore(string directory)
 {
+    // In memory; all of them stay on disk, for replays.
+    private const int KeptVersions = 8;
+
     private readonly Lock _gate = new();
+    private readonly Queue<(string, int)> _order = new();
     private readonly Dictionary<(string, int), LstmForecasterWeights> _loaded = [];
 
     public void Save(string profile, int version, LstmForecasterWeights weights, byte[] trainerState)
@@ -20,7 +24,7 @@ internal sealed class ModelStore(string directory)
         DirectorySync.ReplaceFile(WeightsPath(profile, version), weights.ToBytes());
         DirectorySync.ReplaceFile(Path.Combine(folder, "trainer.state"), trainerState);
         lock (_gate)
-            _loaded[(profile, version)] = weights;
+            Keep(profile, version, weights);
     }
 
     public LstmForecasterWeights Load(string profile, int version)
@@ -32,7 +36,9 @@ internal sealed class ModelStore(string directory)
             var path = WeightsPath(profile, version);
             if (!File.Exists(path))
                 throw new CorruptLogException($"Model version {version} of profile {profile} is in the log but {path} is missing.");
-            return _loaded[(profile, version)] = LstmForecasterWeights.FromBytes(File.ReadAllBytes(path));
+            weights = LstmForecasterWeights.FromBytes(File.ReadAllBytes(path));
+            Keep(profile, version, weights);
+            return weights;
         }
     }
 
@@ -50,6 +56,14 @@ internal sealed class ModelStore(string directory)
     {
         var path = Path.Combine(Folder(profile), "trainer.state");
         return File.Exists(path) ? File.ReadAllBytes(path) : null;
+    }
+
+    private void Keep(string profile, int version, LstmForecasterWeights weights)
+    {
+        _loaded[(profile, version)] = weights;
+        _order.Enqueue((profile, version));
+        while (_order.Count > KeptVersions)
+            _loaded.Remove(_order.Dequeue());
     }
 
     private string Folder(string profile) => Path.Combine(directory, profile);

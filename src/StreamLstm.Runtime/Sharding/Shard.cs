@@ -127,7 +127,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         _settings = settings;
         _profiles = profiles;
         _selector = new ProfileSelector([.. profiles.Select(p => p.Profile)]);
-        _perProfile = [.. profiles.Select(p => new ProfileShard(p, models))];
+        _perProfile = [.. profiles.Select(p => new ProfileShard(p, models, shards))];
         for (var p = index; p < VirtualPartition.Count; p += shards)
             _partitions[p] = new Partition(p, profiles.Length);
         _thread = Task.Factory.StartNew(RunAsync, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
@@ -139,7 +139,9 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
 
     public int StaleStreams => Partitions.Sum(p => p.Sessions.Values.Count(s => s.Aligner.IsStale));
 
-    public int OpenEpisodes => Partitions.Sum(p => p.Sessions.Values.Count(s => s.Episode.IsOpen));
+    /// <summary>Open episodes by severity.</summary>
+    public IReadOnlyDictionary<string, int> OpenEpisodes() =>
+        Partitions.SelectMany(p => p.Sessions.Values).Where(s => s.Episode.IsOpen).CountBy(s => EpisodeTracker.Severity(s.Episode.PeakScore)).ToDictionary();
 
     /// <summary>State-log position of the stream snapshot written longest ago, or null without streams.</summary>
     public long? OldestSnapshot
@@ -238,6 +240,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         }
 
         partition.Sessions.Add(session.Key, session);
+        shard.Sample.Add(session);
         _bySnapshot.Enqueue((session, session.SnapshotPosition));
         _emit = false;
         foreach (var entries in stream.Entries)
@@ -440,6 +443,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             foreach (var slot in session.Slots)
                 shard.Model.Initialise(shard.Arena.Record(slot));
             partition.Sessions.Add(session.Key, session);
+            shard.Sample.Add(session);
         }
         else if (!CheckValues(session.Profile.Profile, samples, i))
         {
@@ -636,7 +640,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
                     profile.Model.CellState(record).CopyTo(profile.Cell.AsSpan(row * plan.Hidden, plan.Hidden));
                 }
 
-                if (_emit && runtime.Profile.Learning && TrainingSample.Includes(work.Session.Key))
+                if (_emit && runtime.Profile.Learning && work.Session.InTrainingSample)
                     _output.TrainingRows.Add(new TrainingRow(runtime.Index, work.Session.Name, c, work.Frame, value, (float)profile.Model.Scale(record), inputs.ToArray()));
             }
         }
@@ -732,8 +736,8 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
                 observer.OnFrame(session.Name, c, work.Frame, values[c], scores[c], forecasts.Slice(c * length, length));
         }
 
-        // A stale episode stays open until samples return: imputed frames before it and the bridge after it don't count as quiet.
-        var change = muted ? EpisodeChange.None : session.Episode.OnFrame(session.Key, work.Frame, score, kind, direction);
+        // Frames without samples say nothing about whether an episode is over.
+        var change = muted || work.Kind == FrameKind.Imputed ? EpisodeChange.None : session.Episode.OnFrame(session.Key, work.Frame, score, kind, direction);
         if (muted)
             return;
         var time = work.Frame * profile.Runtime.IntervalMicros;
@@ -878,7 +882,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         public List<int> Frames { get; } = [];
     }
 
-    private sealed class ProfileShard(ProfileRuntime runtime, ModelStore models)
+    private sealed class ProfileShard(ProfileRuntime runtime, ModelStore models, int shards)
     {
         private readonly Dictionary<int, ModelBlock> _blocks = [];
 
@@ -887,6 +891,8 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         public SeriesModel Model { get; } = new(runtime.Plan);
 
         public StateArena Arena { get; } = new(runtime.Plan.RecordWords);
+
+        public TrainingSample Sample { get; } = new(Math.Max(1, ProfileTrainer.MaxSeries(runtime.Plan) / (runtime.Channels * shards)));
 
         public SkillSums Skill { get; } = new(runtime.Plan.Knots.Length);
 

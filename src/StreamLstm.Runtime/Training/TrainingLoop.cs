@@ -16,6 +16,8 @@ internal sealed partial class TrainingLoop
 {
     private readonly ProfileTrainer[] _trainers;
     private readonly int[] _versions;
+    private readonly ProfileRuntime[] _profiles;
+    private readonly TrainingLog _log;
     private readonly ModelStore _models;
     private readonly Journal.Journal _journal;
     private readonly EngineMetrics _metrics;
@@ -25,17 +27,21 @@ internal sealed partial class TrainingLoop
     private long _offered;
     private long _handled;
 
-    public TrainingLoop(ProfileRuntime[] profiles, ModelStore models, Journal.Journal journal, ulong seed, EngineMetrics metrics, ILogger logger)
+    public TrainingLoop(ProfileRuntime[] profiles, ModelStore models, TrainingLog log, Journal.Journal journal, ulong seed, EngineMetrics metrics, ILogger logger)
     {
         _rows = Channel.CreateBounded<List<TrainingRow>>(
             new BoundedChannelOptions(4096) { FullMode = BoundedChannelFullMode.DropOldest, SingleReader = true },
             _ => Interlocked.Increment(ref _handled));
         _models = models;
+        _profiles = profiles;
+        _log = log;
         _journal = journal;
         _metrics = metrics;
         _logger = logger;
         _trainers = [.. profiles.Select(p => new ProfileTrainer(p, seed, models.TrainerState(p.Name)))];
         _versions = [.. profiles.Select(p => models.Newest(p.Name))];
+        if (log.Restore(_trainers) is { } damage)
+            Log.HistoryDamaged(logger, damage);
     }
 
     public void Offer(List<TrainingRow> rows)
@@ -67,6 +73,7 @@ internal sealed partial class TrainingLoop
     {
         await foreach (var rows in _rows.Reader.ReadAllAsync(stop))
         {
+            _log.Append(rows, _profiles);
             foreach (var row in rows)
                 _trainers[row.Profile].Add(row);
             for (var i = 0; i < _trainers.Length; i++)
@@ -84,7 +91,9 @@ internal sealed partial class TrainingLoop
         var trainer = _trainers[index];
         var name = trainer.Profile.Name;
         var started = Stopwatch.GetTimestamp();
-        if (trainer.Round(stop) is not var (weights, state))
+        var round = trainer.Round(stop);
+        _log.RoundDone(name);
+        if (round is not var (weights, state))
         {
             _metrics.Round(name, "skipped");
             return;
@@ -101,6 +110,9 @@ internal sealed partial class TrainingLoop
 
     private static partial class Log
     {
+        [LoggerMessage(1102, LogLevel.Warning, "The training history is damaged and begins anew: {Damage}")]
+        public static partial void HistoryDamaged(ILogger logger, string damage);
+
         [LoggerMessage(1101, LogLevel.Information, "Profile {Profile}: model version {Version}, training loss {Loss:F4}, {Milliseconds:F0} ms")]
         public static partial void Trained(ILogger logger, string profile, int version, float loss, double milliseconds);
     }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Files;
+using StreamLstm.Connectors.Kafka;
 using StreamLstm.Connectors.Mqtt;
 using StreamLstm.Runtime;
 using StreamLstm.Runtime.Ingress;
@@ -63,8 +64,8 @@ internal sealed partial class RunCommand : Command
                 if (host.Engine.Alive)
                     SystemdNotifier.Notify("WATCHDOG=1");
             }, null, TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(10));
+            await using var told = stopping.Register(() => SystemdNotifier.Notify("STOPPING=1"));
             await host.Engine.RunAsync(sources, parsed.GetValue(_untilDrained), stopping);
-            SystemdNotifier.Notify("STOPPING=1");
             return ExitCode.Ok;
         }
         catch (StartException e)
@@ -85,12 +86,14 @@ internal sealed partial class RunCommand : Command
         FileSinkConfiguration file => new FileSink(file.Settings, TimeProvider.System, loggers.CreateLogger<FileSink>()),
         StdoutSinkConfiguration stdout => new StdoutSink(stdout.Name, stdout.Kinds),
         MqttSinkConfiguration mqtt => new FilteredSink(new MqttSink(mqtt.Settings, loggers.CreateLogger<MqttSink>()), mqtt.Kinds),
+        KafkaSinkConfiguration kafka => new FilteredSink(new KafkaSink(kafka.Settings, loggers.CreateLogger<KafkaSink>()), kafka.Kinds),
         _ => throw new InvalidOperationException($"Sink {sink.Name} is of an unknown type."),
     };
 
     private static ISampleSource Source(SourceConfiguration source, WorkerHost host) => source switch
     {
         MqttSourceConfiguration mqtt => new MqttSource(mqtt.Settings, new BindingDecoder(mqtt.Bindings), host.Loggers.CreateLogger<MqttSource>()),
+        KafkaSourceConfiguration kafka => new KafkaSource(kafka.Settings, new BindingDecoder(kafka.Bindings), host.Loggers.CreateLogger<KafkaSource>()),
         FileSourceConfiguration file => new FileSource(file.Settings, host.Loggers.CreateLogger<FileSource>()),
         HttpSourceConfiguration => host.Ingest!,
         SimulatorSourceConfiguration simulator => new SimulatorSource(

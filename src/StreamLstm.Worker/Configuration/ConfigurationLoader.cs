@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Files;
+using StreamLstm.Connectors.Kafka;
 using StreamLstm.Connectors.Mqtt;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
@@ -144,6 +145,8 @@ public static class ConfigurationLoader
         var q = profile.Quantiles;
         if (q.Count > 0 && (q.Any(x => x is <= 0 or >= 1) || !q.Contains(0.5) || q.Zip(q.Skip(1)).Any(p => p.First >= p.Second)))
             node.Wrong("Quantiles", q);
+        if (profile.MaxWait < profile.AllowedLateness && profile.AllowedLateness > TimeSpan.Zero)
+            node.Error("MaxWait", Configuration.Duration.Format(profile.MaxWait), $"silence must not close an interval before AllowedLateness has passed, which is {Configuration.Duration.Format(profile.AllowedLateness)}.");
         if (profile.ValidMin >= profile.ValidMax)
             node.Error("ValidMin", FormattableString.Invariant($"{profile.ValidMin}"), FormattableString.Invariant($"it must be less than ValidMax, which is {profile.ValidMax}."));
         return profile;
@@ -155,6 +158,17 @@ public static class ConfigurationLoader
         return node.Choice("Type") switch
         {
             "mqtt" => new MqttSourceConfiguration(node.Name, MqttSource(node), Bindings(node, errors)),
+            "kafka" => new KafkaSourceConfiguration(
+                node.Name,
+                new KafkaSourceSettings
+                {
+                    Name = node.Name,
+                    BootstrapServers = node.Text("BootstrapServers"),
+                    Topics = node.List("Topics") ?? [],
+                    GroupId = node.Text("GroupId"),
+                    Client = node.Map("Client"),
+                },
+                Bindings(node, errors)),
             "file" => new FileSourceConfiguration(node.Name, FileSource(node)),
             "simulator" => new SimulatorSourceConfiguration(
                 node.Name, node.Integer("Streams"), (ulong)node.Integer("Seed"), node.Duration("Interval"), node.Integer("Days"), node.Number("FaultsPerDay"), node.Number("Speed")),
@@ -310,6 +324,14 @@ public static class ConfigurationLoader
                     Prefix = prefix,
                     RetainResults = node.Boolean("RetainResults"),
                     RetainForecasts = node.Boolean("RetainForecasts"),
+                });
+            case "kafka":
+                return new KafkaSinkConfiguration(node.Name, kinds, new KafkaSinkSettings
+                {
+                    Name = node.Name,
+                    BootstrapServers = node.Text("BootstrapServers"),
+                    TopicPrefix = node.Text("TopicPrefix"),
+                    Client = node.Map("Client"),
                 });
             default:
                 return null;

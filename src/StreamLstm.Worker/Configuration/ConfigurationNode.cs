@@ -40,6 +40,23 @@ internal sealed class ConfigurationNode
         _section.GetSection(name).GetChildren().OrderBy(c => c.Key, StringComparer.Ordinal)
             .Select(c => new ConfigurationNode(c, Join(Join(_pattern, name), "*"), _errors, _read));
 
+    /// <summary>A map of texts whose names the user chooses.</summary>
+    public IReadOnlyDictionary<string, string> Map(string name)
+    {
+        var node = Section(name);
+        _read.Add(Join(node._pattern, "*"));
+        var map = new SortedDictionary<string, string>(StringComparer.Ordinal);
+        foreach (var child in node._section.GetChildren())
+        {
+            if (child.Value is { } text)
+                map[child.Key] = text;
+            else
+                node.Error(child.Key, null, "it must be a text.");
+        }
+
+        return map;
+    }
+
     public string? OptionalText(string name) => Value(name, out _);
 
     public string Text(string name) => Value(name, out _) ?? "";

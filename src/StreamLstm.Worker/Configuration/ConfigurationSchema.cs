@@ -20,7 +20,10 @@ public static class ConfigurationSchema
             var path = key.Path.Split(':');
             foreach (var part in path[..^1])
                 node = Child(node, part);
-            node["properties"]!.AsObject()[path[^1]] = Property(key);
+            if (path[^1] == "*")
+                node["additionalProperties"] = Property(key);
+            else
+                node["properties"]!.AsObject()[path[^1]] = Property(key);
             if (key.Required && key.OnlyFor.Count == 0)
                 (node["required"] ??= new JsonArray()).AsArray().Add(path[^1]);
         }

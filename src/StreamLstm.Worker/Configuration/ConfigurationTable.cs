@@ -11,6 +11,8 @@ public static class ConfigurationTable
     private static readonly string[] s_file = ["file"];
     private static readonly string[] s_http = ["http"];
     private static readonly string[] s_simulator = ["simulator"];
+    private static readonly string[] s_kafka = ["kafka"];
+    private static readonly string[] s_bound = ["mqtt", "kafka"];
 
     public static IReadOnlyList<ConfigurationKey> Keys { get; } =
     [
@@ -46,23 +48,26 @@ public static class ConfigurationTable
         new("Profiles:*:ForecastEvery", Integer, "1", "A forecast goes out with every n-th result; 0 = never.") { Min = "0", Max = "10000" },
         new("Profiles:*:Learning", ConfigurationType.Boolean, "true", "Whether the shared weights keep learning."),
 
-        new("Sources:*:Type", Choice, null, "Where samples come from.") { Required = true, Choices = ["mqtt", "file", "http", "simulator"] },
+        new("Sources:*:Type", Choice, null, "Where samples come from.") { Required = true, Choices = ["mqtt", "kafka", "file", "http", "simulator"] },
         .. Broker("Sources:*"),
         new("Sources:*:Qos", Integer, "1", "Quality of service to ask the broker for; with 0 nothing is redelivered.") { Min = "0", Max = "1", OnlyFor = s_mqtt },
         new("Sources:*:CleanStart", ConfigurationType.Boolean, "false", "Whether what arrived at the broker while the worker was away is dropped.") { OnlyFor = s_mqtt },
         new("Sources:*:SessionExpiry", ConfigurationType.Duration, "1d", "How long the broker queues for the worker while it is away.") { Min = "0s", Max = "365d", OnlyFor = s_mqtt },
         new("Sources:*:MaxPayloadBytes", Integer, "262144", "Longer payloads become dead letters.") { Min = "16", Max = "16777216", OnlyFor = s_mqtt },
         new("Sources:*:ReceiveMaximum", Integer, "1024", "Messages the broker may send before it gets an acknowledgement.") { Min = "1", Max = "65535", OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Match", Text, null, "Topic pattern: {name} captures a level or a part of one, {name...} several levels, + is one level, # the rest.") { Required = true, OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Format", Choice, "json", "How the payload is written.") { Choices = ["json", "text", "csv"], OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Stream", Text, null, "Stream key, a template over {capture}, {topic}, {field}, {/pointer} and {$key}.") { Required = true, OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Each", Text, null, "JSON pointer to an array whose elements are records; other pointers are then relative to an element.") { OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Time:At", Text, "arrival", "JSON pointer or CSV index of the time, or arrival.") { OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Time:Format", Text, "auto", "How the time is written.") { Rule = "auto, unix, unix_ms, unix_us, unix_ns, iso8601, dsmr or a .NET format such as dd/MM/yyyy HH:mm", OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Time:Zone", ConfigurationType.TimeZone, "UTC", "Zone of times without an offset.") { OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Values:*:At", Text, "", "JSON pointer or CSV index of the value; empty = the whole payload.") { OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Values:*:Scale", Number, "1", "The value is multiplied by it.") { OnlyFor = s_mqtt },
-        new("Sources:*:Bindings:*:Values:*:Offset", Number, "0", "Added to the scaled value.") { OnlyFor = s_mqtt },
+        new("Sources:*:Bindings:*:Match", Text, null, "Topic pattern: {name} captures a level or a part of one, {name...} several levels, + is one level, # the rest.") { Required = true, OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Format", Choice, "json", "How the payload is written.") { Choices = ["json", "text", "csv"], OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Stream", Text, null, "Stream key, a template over {capture}, {topic}, {field}, {/pointer} and {$key}.") { Required = true, OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Each", Text, null, "JSON pointer to an array whose elements are records; other pointers are then relative to an element.") { OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Time:At", Text, "arrival", "JSON pointer or CSV index of the time, or arrival.") { OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Time:Format", Text, "auto", "How the time is written.") { Rule = "auto, unix, unix_ms, unix_us, unix_ns, iso8601, dsmr or a .NET format such as dd/MM/yyyy HH:mm", OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Time:Zone", ConfigurationType.TimeZone, "UTC", "Zone of times without an offset.") { OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Values:*:At", Text, "", "JSON pointer or CSV index of the value; empty = the whole payload.") { OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Values:*:Scale", Number, "1", "The value is multiplied by it.") { OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Values:*:Offset", Number, "0", "Added to the scaled value.") { OnlyFor = s_bound },
+        .. Cluster("Sources:*"),
+        new("Sources:*:Topics", List, null, "Topics to read; one that begins with ^ is a regular expression.") { Required = true, OnlyFor = s_kafka },
+        new("Sources:*:GroupId", Text, "streamlstm", "Names the position in the topics; another group starts anew.") { OnlyFor = s_kafka },
         new("Sources:*:Path", Text, null, "File, or folder and pattern with * and ?; CSV, TSV or NDJSON, plain or .gz.") { Required = true, OnlyFor = s_file },
         new("Sources:*:Speed", Number, "0", "Event seconds per second; 0 = as fast as possible.") { Min = "0", Max = "1000000000", OnlyFor = ["file", "simulator"] },
         new("Sources:*:Follow", ConfigurationType.Boolean, "false", "Whether to wait for rows appended to the last file.") { OnlyFor = s_file },
@@ -79,10 +84,12 @@ public static class ConfigurationTable
         new("Sources:*:Days", Integer, "0", "Simulated days after which the source ends; 0 = never.") { Min = "0", Max = "100000", OnlyFor = s_simulator },
         new("Sources:*:FaultsPerDay", Number, "0", "Injected faults per stream and day.") { Min = "0", Max = "1", OnlyFor = s_simulator },
 
-        new("Sinks:*:Type", Choice, null, "Where results go.") { Required = true, Choices = ["file", "stdout", "mqtt"] },
+        new("Sinks:*:Type", Choice, null, "Where results go.") { Required = true, Choices = ["file", "stdout", "mqtt", "kafka"] },
         new("Sinks:*:Kinds", List, "result,episode,dead_letter", "What goes there.") { Choices = ["result", "episode", "dead_letter"] },
         new("Sinks:*:Path", Text, null, "File of JSON lines; created if absent.") { Required = true, OnlyFor = s_file },
         .. Broker("Sinks:*"),
+        .. Cluster("Sinks:*"),
+        new("Sinks:*:TopicPrefix", Text, "streamlstm", "First part of the topics <prefix>.results, .episodes and .deadletters.") { OnlyFor = s_kafka },
         new("Sinks:*:Qos", Integer, "1", "Quality of service of what is published; with 0 a commit counts as published once it is sent.") { Min = "0", Max = "1", OnlyFor = s_mqtt },
         new("Sinks:*:Prefix", Text, "streamlstm", "First part of every topic.") { OnlyFor = s_mqtt },
         new("Sinks:*:RetainResults", ConfigurationType.Boolean, "false", "Whether the broker keeps each stream's last result for subscribers to come.") { OnlyFor = s_mqtt },
@@ -91,6 +98,12 @@ public static class ConfigurationTable
         new("Metrics:PerStream", ConfigurationType.Boolean, "true", "Whether y, yhat, yhat_lower, yhat_upper and anomaly_score are exposed per stream."),
         new("Metrics:MaxSeries", Integer, "2000", "Above this many streams none is exposed.") { Min = "0", Max = "100000" },
         new("Metrics:OutputPrefix", Text, "", "Put before y, yhat, …; empty gives the names that vmanomaly's dashboards and rules use.") { Rule = "letters, digits and _ only" },
+    ];
+
+    private static IEnumerable<ConfigurationKey> Cluster(string owner) =>
+    [
+        new($"{owner}:BootstrapServers", Text, null, "Kafka brokers to begin with: host:port, several with commas between them.") { Required = true, OnlyFor = s_kafka },
+        new($"{owner}:Client:*", Secret, null, "A setting of librdkafka by its own name, such as security.protocol or sasl.password.") { OnlyFor = s_kafka },
     ];
 
     private static IEnumerable<ConfigurationKey> Broker(string owner) =>

@@ -1,5 +1,6 @@
 using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Files;
+using StreamLstm.Connectors.Kafka;
 using StreamLstm.Connectors.Mqtt;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
@@ -48,6 +49,8 @@ public abstract record SourceConfiguration(string Name);
 
 public sealed record MqttSourceConfiguration(string Name, MqttSourceSettings Settings, IReadOnlyList<BindingSettings> Bindings) : SourceConfiguration(Name);
 
+public sealed record KafkaSourceConfiguration(string Name, KafkaSourceSettings Settings, IReadOnlyList<BindingSettings> Bindings) : SourceConfiguration(Name);
+
 public sealed record FileSourceConfiguration(string Name, FileSourceSettings Settings) : SourceConfiguration(Name);
 
 /// <param name="Days">0 = without end.</param>
@@ -65,3 +68,5 @@ public sealed record FileSinkConfiguration(string Name, IReadOnlySet<OutputKind>
 public sealed record StdoutSinkConfiguration(string Name, IReadOnlySet<OutputKind> Kinds) : SinkConfiguration(Name, Kinds);
 
 public sealed record MqttSinkConfiguration(string Name, IReadOnlySet<OutputKind> Kinds, MqttSinkSettings Settings) : SinkConfiguration(Name, Kinds);
+
+public sealed record KafkaSinkConfiguration(string Name, IReadOnlySet<OutputKind> Kinds, KafkaSinkSettings Settings) : SinkConfiguration(Name, Kinds);

@@ -49,6 +49,7 @@ internal sealed class SimulatorSource(SimulatorSourceSettings settings, Engine e
     {
         var frame = ingress.Position(Name) is { } position ? long.Parse(position, CultureInfo.InvariantCulture) : 0;
         Simulator.SkipTo(frame);
+        (ingress.Clock as SimulatedClock)?.AdvanceTo(UnixMicros.From(Simulator.FrameTime(frame)));
         Volatile.Write(ref _status, new SourceStatus(SourceState.Connected, null));
         var batch = new SampleBatch();
         var values = new double[Simulator.StreamKeys.Count];

@@ -8,7 +8,7 @@ public class CounterRandomTests
     public void The_same_seed_stream_and_counter_give_the_same_number_for_ever()
     {
         // Recorded once: a change here would re-initialise every model differently.
-        Assert.Equal([6235967106033911276UL, 15762792775298711209UL, 8746872562865359319UL], new ulong[] {new CounterRandom(0).Bits(0), new CounterRandom(1, 2).Bits(3), new CounterRandom(ulong.MaxValue, 7).Bits(1UL << 40) });
+        Assert.Equal([6235967106033911276UL, 15762792775298711209UL, 8746872562865359319UL], new ulong[] { new CounterRandom(0).Bits(0), new CounterRandom(1, 2).Bits(3), new CounterRandom(ulong.MaxValue, 7).Bits(1UL << 40) });
     }
 
     [Fact]

@@ -75,7 +75,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
              "Engine":{"Shards":3,"MaxStreamsPartition":10,"JournalMaxBytes":33554432,"KeepJournal":true,"Seed":7},
              "Http":{"Url":"http://localhost:9000","MetricsUrl":"http://0.0.0.0:9464","Token":"t"},
              "Profiles":{"p":{"Select":"nl/*","Interval":"30m","Channels":"a, b","Aggregation":"Last","Counter":true,"ValidMin":-1,"ValidMax":2.5,"Zone":"Europe/Berlin",
-               "AllowedLateness":"1h","SamplesPerFrame":2,"MaxSamplesPerFrame":50,"MaxWait":"10m","MaxGapFrames":7,"HorizonSteps":48,"Quantiles":"0.1,0.5,0.9","HiddenSize":16,"Sensitivity":1,"ForecastEvery":0,"Learning":false}},
+               "AllowedLateness":"1h","SamplesPerFrame":2,"MaxSamplesPerFrame":50,"MaxWait":"2h","MaxGapFrames":7,"HorizonSteps":48,"Quantiles":"0.1,0.5,0.9","HiddenSize":16,"Sensitivity":1,"ForecastEvery":0,"Learning":false}},
              "Sources":{
                "m":{"Type":"mqtt","Broker":"mqtts://h:8884","ClientId":"c","Username":"u","Password":" p ","KeepAlive":"1m","Tls":{"CaFile":"ca","CertificateFile":"crt","KeyFile":"key"},
                  "Qos":0,"CleanStart":true,"SessionExpiry":"2h","MaxPayloadBytes":100,"ReceiveMaximum":5,
@@ -83,9 +83,12 @@ public sealed class ConfigurationLoaderTests : IDisposable
                    "Values":{"v":{"At":"/v","Scale":2,"Offset":-1}}}}},
                "f":{"Type":"file","Path":"x.csv","Speed":60,"Follow":true,"Table":{"TimeColumn":"t","StreamColumn":"s","ValueColumns":"a,b","Zone":"Asia/Tokyo","TimeFormat":"unix_ms"}},
                "h":{"Type":"http","MaxBodyBytes":2048,"MaxLineBytes":512},
+               "k":{"Type":"kafka","BootstrapServers":"b1:9092,b2:9092","Topics":"meters, ^power.*","GroupId":"g","Client":{"security.protocol":"ssl"},
+                 "Bindings":{"b":{"Match":"meters","Stream":"{$key}","Values":{"v":{"At":"/v"}}}}},
                "z":{"Type":"simulator","Streams":3,"Seed":9,"Interval":"30m","Days":4,"FaultsPerDay":0.5,"Speed":10}},
              "Sinks":{"f":{"Type":"file","Path":"o","Kinds":"episode"},
-               "m":{"Type":"mqtt","Broker":"mqtt://h","ClientId":"d","KeepAlive":"5s","Qos":0,"Prefix":"x/y","RetainResults":true,"RetainForecasts":false}},
+               "m":{"Type":"mqtt","Broker":"mqtt://h","ClientId":"d","KeepAlive":"5s","Qos":0,"Prefix":"x/y","RetainResults":true,"RetainForecasts":false},
+               "k":{"Type":"kafka","BootstrapServers":"b:9092","TopicPrefix":"p","Client":{"sasl.password":"x"}}},
              "Metrics":{"PerStream":false,"MaxSeries":5,"OutputPrefix":"streamlstm_"}}
             """;
         var (settings, errors) = ConfigurationLoader.Load(Build(json), [], read);
@@ -96,14 +99,16 @@ public sealed class ConfigurationLoaderTests : IDisposable
         var profile = settings.Profiles[0];
         Assert.Equal((Aggregation.Last, true, -1.0, 2.5, TimeSpan.FromHours(1)), (profile.Aggregation, profile.Counter, profile.ValidMin, profile.ValidMax, profile.AllowedLateness));
         Assert.Equal(["a", "b"], profile.Channels);
-        var mqtt = Assert.IsType<MqttSourceConfiguration>(settings.Sources[2]);
+        var kafka = Assert.IsType<KafkaSourceConfiguration>(settings.Sources[2]).Settings;
+        Assert.Equal(("b1:9092,b2:9092", "^power.*", "g", "ssl"), (kafka.BootstrapServers, kafka.Topics[1], kafka.GroupId, kafka.Client["security.protocol"]));
+        var mqtt = Assert.IsType<MqttSourceConfiguration>(settings.Sources[3]);
         Assert.Equal(("h", 8884, "key", " p "), (mqtt.Settings.Host, mqtt.Settings.Port, mqtt.Settings.Tls?.KeyFile, mqtt.Settings.Password));
         Assert.Equal(("/t", "dd/MM/yyyy HH:mm", "Asia/Tokyo"), (mqtt.Bindings[0].Time.At, mqtt.Bindings[0].Time.Format.Name, mqtt.Bindings[0].Time.Zone.Id));
         var file = Assert.IsType<FileSourceConfiguration>(settings.Sources[0]).Settings;
         Assert.Equal((60.0, true, "unix_ms", "s"), (file.Speed, file.Follow, file.Tabular.TimeFormat?.Name, file.Tabular.StreamColumn));
         Assert.Equal(new HttpSourceConfiguration("h", 2048, 512), settings.Sources[1]);
-        Assert.Equal(new SimulatorSourceConfiguration("z", 3, 9, TimeSpan.FromMinutes(30), 4, 0.5, 10), settings.Sources[3]);
-        Assert.Equal(("x/y", true, false), Assert.IsType<MqttSinkConfiguration>(settings.Sinks[1]) is { Settings: var s } ? (s.Prefix, s.RetainResults, s.RetainForecasts) : default);
+        Assert.Equal(new SimulatorSourceConfiguration("z", 3, 9, TimeSpan.FromMinutes(30), 4, 0.5, 10), settings.Sources[4]);
+        Assert.Equal(("x/y", true, false), Assert.IsType<MqttSinkConfiguration>(settings.Sinks[2]) is { Settings: var s } ? (s.Prefix, s.RetainResults, s.RetainForecasts) : default);
     }
 
     [Fact]
@@ -113,7 +118,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
             {"Engine":{"Shards":-1,"MaxStreamPartition":5},
              "Http":{"Url":"http://0.0.0.0:8080"},
              "Profiles":{"p":{"Interval":15,"Aggregation":"median","Zone":"Mars/Base","Quantiles":"0.1,0.9","ValidMin":3,"ValidMax":2,"Learning":"yes","Channels":["a"]}},
-             "Sources":{"m":{"Type":"mqtt","Path":"x","Bindings":{"b":{"Match":"a/{x}","Stream":"{y}","Values":{"v":{"At":"/v"}}}}},"k":{"Type":"kafka"},"f":{"Type":"file"}},
+             "Sources":{"m":{"Type":"mqtt","Path":"x","Bindings":{"b":{"Match":"a/{x}","Stream":"{y}","Values":{"v":{"At":"/v"}}}}},"k":{"Type":"redis"},"f":{"Type":"file"}},
              "Sinks":{"s":{"Kinds":"result,forecast"}},
              "Metric":{}, "Metrics":{"MaxSeries":"many"}}
             """);
@@ -132,10 +137,10 @@ public sealed class ConfigurationLoaderTests : IDisposable
             "StreamLstm:Profiles:p:Channels is an object or array: allowed is words with commas between them, in one text.",
             "StreamLstm:Sources:m:Broker is missing: it needs a URL, mqtt://host[:1883] or mqtts://host[:8883], without user and password.",
             "StreamLstm:Sources:m:Bindings:b:Stream is \"{y}\": has {y}, which is none of {x}, {topic}, {field}, {/pointer}, {$key}.",
-            "StreamLstm:Sources:k:Type is \"kafka\": allowed is one of mqtt, file, http.",
+            "StreamLstm:Sources:k:Type is \"redis\": allowed is one of mqtt, kafka, file, http, simulator.",
             "StreamLstm:Sources:f:Path is missing: it needs a text.",
             "StreamLstm:Sinks:s:Kinds is \"result,forecast\": allowed is words out of result, episode, dead_letter with commas between them (default result,episode,dead_letter).",
-            "StreamLstm:Sinks:s:Type is missing: it needs one of file, stdout, mqtt.",
+            "StreamLstm:Sinks:s:Type is missing: it needs one of file, stdout, mqtt, kafka.",
             "StreamLstm:Metrics:MaxSeries is \"many\": allowed is a whole number from 0 to 100000 (default 2000).",
         ];
         foreach (var error in expected)
@@ -262,7 +267,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
         }
 
         Assert.True(ConfigurationSchema.TryExplain("Engine", out var section));
-        Assert.Equal(4, section.Split('\n').Length);
+        Assert.Equal(5, section.Split('\n').Length);
         Assert.False(ConfigurationSchema.TryExplain("Engine:Shard", out var unknown));
         Assert.Contains("did you mean Engine:Shards?", unknown, StringComparison.Ordinal);
     }

@@ -36,7 +36,7 @@ public sealed class CrashEqualityTests
         var file = Path.Combine(harness.Folder, "meters.csv");
         await WriteFileAsync(file);
         // Frames wait for their samples for no longer than a restart takes, so ticks close some of them.
-        var profile = new JsonObject { ["MaxWait"] = "200ms", ["SamplesPerFrame"] = 0, ["AllowedLateness"] = "15m" };
+        var profile = new JsonObject { ["MaxWait"] = "200ms", ["SamplesPerFrame"] = 0 };
         var source = new JsonObject { ["file"] = new JsonObject { ["Type"] = "file", ["Path"] = file, ["Speed"] = 260_000 } };
         var config = harness.Configure("run", source, profile);
         var struck = await harness.KillRepeatedlyAsync(config, () => true);
@@ -52,24 +52,7 @@ public sealed class CrashEqualityTests
     {
         using var harness = new CrashHarness(3);
         await using var broker = await MosquittoServer.StartAsync("max_queued_messages 0\nmax_inflight_messages 100", persistence: true);
-        var source = new JsonObject
-        {
-            ["bus"] = new JsonObject
-            {
-                ["Type"] = "mqtt",
-                ["Broker"] = $"mqtt://127.0.0.1:{broker.Port}",
-                ["Bindings"] = new JsonObject
-                {
-                    ["reading"] = new JsonObject
-                    {
-                        ["Match"] = "meters/{stream}/reading",
-                        ["Stream"] = "{stream}",
-                        ["Time"] = new JsonObject { ["At"] = "/time" },
-                        ["Values"] = new JsonObject { ["power"] = new JsonObject { ["At"] = "/value" } },
-                    },
-                },
-            },
-        };
+        var source = new JsonObject { ["bus"] = CrashHarness.MqttSource(broker.Port) };
         var config = harness.Configure("run", source);
         // The session must exist before the first message: a broker queues only for sessions it knows.
         using (var first = WorkerProcess.Start("run", "--config", config))

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using Microsoft.Extensions.Logging.Abstractions;
 using StreamLstm.Connectors.Files;
+using StreamLstm.Runtime;
 using StreamLstm.Runtime.Ingress;
 
 namespace StreamLstm.Integration.Tests.Files;
@@ -42,19 +43,21 @@ public sealed class FileSourceTests : IDisposable
         Write("m2.csv", Series(700));
         var path = Path.Combine(_folder, "m*.csv");
 
-        var whole = new RecordingIngress(TimeProvider.System);
+        // Rows arrive when they are read: the clock stands still so that arrival times can be compared too.
+        var clock = new SimulatedClock(UnixMicros.From(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero)));
+        var whole = new RecordingIngress(clock);
         await Source(path).RunAsync(whole, Cancel);
 
-        var first = new RecordingIngress(TimeProvider.System, dieAtAppend);
+        var first = new RecordingIngress(clock, dieAtAppend);
         await Assert.ThrowsAsync<OperationCanceledException>(() => Source(path).RunAsync(first, Cancel));
-        var second = new RecordingIngress(TimeProvider.System) { Durable = first.Durable };
+        var second = new RecordingIngress(clock) { Durable = first.Durable };
         await Source(path).RunAsync(second, Cancel);
 
         Assert.Equal(1900 * 2, whole.Samples.Count);
         Assert.Equal(whole.Samples.Select(s => s.ToString()), first.Samples.Concat(second.Samples).Select(s => s.ToString()));
         Assert.Equal(whole.Positions, first.Positions.Concat(second.Positions));
 
-        var third = new RecordingIngress(TimeProvider.System) { Durable = second.Durable };
+        var third = new RecordingIngress(clock) { Durable = second.Durable };
         await Source(path).RunAsync(third, Cancel);
         Assert.Empty(third.Samples);
     }

@@ -1,5 +1,4 @@
 using System.Text.Json;
-using StreamLstm.Runtime.Output;
 using StreamLstm.Worker.Api;
 
 namespace StreamLstm.Integration.Tests.Web;

@@ -1,0 +1,71 @@
+using StreamLstm.Core.Numerics;
+using StreamLstm.Runtime.Ingress;
+using StreamLstm.Runtime.Profiles;
+
+namespace StreamLstm.Runtime.Tests.Engine;
+
+/// <summary>
+/// A small fleet with everything in it that reality has: daily cycles with noise, gaps, late and repeated samples, spikes, a stream that
+/// falls silent, one that is born later, bad values, unknown streams, several channels. Quarter-hourly; arrival = event time + 1 s.
+/// </summary>
+internal static class Fleet
+{
+    public static readonly DateTimeOffset Start = new(2026, 1, 5, 0, 0, 0, TimeSpan.Zero);
+
+    public static readonly IReadOnlyList<Profile> Profiles =
+    [
+        new() { Name = "single", Select = "s/*", HiddenSize = 8, HorizonSteps = 8, MaxGapFrames = 2, ValidMin = -1000, ValidMax = 1000, AllowedLateness = TimeSpan.FromMinutes(15), SamplesPerFrame = 1 },
+        new() { Name = "multi", Select = "m/*", HiddenSize = 8, HorizonSteps = 8, MaxGapFrames = 2, Channels = ["a", "b", "c"], ForecastEvery = 4 },
+    ];
+
+    public static TimeSpan Step { get; } = TimeSpan.FromMinutes(15);
+
+    public static EngineSettings Settings(string state) => new() { StateDirectory = state, Profiles = Profiles, KeepJournal = true };
+
+    /// <summary>What the fleet sends in one quarter of an hour.</summary>
+    public static SampleBatch Quarter(int step)
+    {
+        var batch = new SampleBatch();
+        var time = UnixMicros.From(Start + (step * Step));
+        var arrival = time + 1_000_000;
+        for (var s = 0; s < 5; s++)
+        {
+            var random = new CounterRandom(7, (ulong)s);
+            if (Missing(s, step))
+                continue;
+            batch.Add($"s/{s}", time, arrival, [Value(s, step)]);
+            if (random.Below(40, (ulong)step) == 0)
+                batch.Add($"s/{s}", time, arrival, [Value(s, step)]);
+            if (random.Below(50, (ulong)step + 1_000_000) == 0)
+                batch.Add($"s/{s}", time - (3 * 3_600_000_000L), arrival, [1]);
+            if (random.Below(60, (ulong)step + 2_000_000) == 0)
+                batch.Add($"s/{s}", time + 1, arrival, [5000]);
+        }
+
+        batch.Add("m/0", time, arrival, [Value(10, step), step % 50 == 7 ? double.NaN : Value(11, step), Value(12, step)]);
+        if (step % 40 == 3)
+            batch.Add("unknown", time, arrival, [1]);
+        if (step % 45 == 4)
+            batch.Add("m/0", time, arrival, [1, 2]);
+        if (step % 55 == 5)
+            batch.Add("s/bad", time, arrival, [double.PositiveInfinity]);
+        return batch;
+    }
+
+    private static bool Missing(int s, int step) => s switch
+    {
+        1 => step % 37 == 11,
+        2 => step % 96 is > 60 and < 68,
+        3 => step is > 150 and < 260,
+        4 => step < 120,
+        _ => false,
+    };
+
+    private static double Value(int s, int step)
+    {
+        var day = Math.Sin(2 * Math.PI * ((step % 96) + (5 * s)) / 96);
+        var noise = (new CounterRandom(3, (ulong)s).Below(2001, (ulong)step) - 1000) / 1000.0;
+        var spike = step > 150 && step % 83 == s ? 12 : 0;
+        return 20 + s + (5 * day) + (0.4 * noise) + spike;
+    }
+}
