@@ -175,6 +175,8 @@ public class RecurrentNetworkTests
         Fails(() => network.Forward(new float[11], 3, 2), "inputs", "T·B·I = 12", "got 11");
         Fails(() => network.Forward(inputs, 0, 2), "steps", "at least 1", "got 0");
         Fails(() => network.Forward(inputs, 3, -2), "batch", "at least 1", "got -2");
+        Fails(() => network.Forward(inputs, int.MaxValue, int.MaxValue), "inputs", "T·B·I", "got 12");
+        Fails(() => network.CreateState(int.MaxValue), "batch", "got 2147483647");
         Fails(() => network.Forward(inputs, 3, 2, network.CreateState(3)), "state", "batch 2", "for 3");
         Fails(() => network.Forward(inputs, 3, 2, RecurrentNetwork<float>.Create(NetworkCases.All["Gru"], 1).CreateState(2)), "state");
         Fails(() => network.Forward(inputs, 3, 2, network.CreateState(2), new float[5]), "outputs", "T·B·K = 12", "got 5");

@@ -253,6 +253,7 @@ public class NetworkTrainerTests
         Refused(plain with { Patience = 0 }, "Patience", "at least 1", "got 0");
         var data = NetworkCases.Window<float>(Lstm, 4, 3);
         Wrong(data with { Inputs = new float[5] }, "Inputs", "[T, B, I] = [4, 3, 2]", "got 5");
+        Wrong(data with { Steps = int.MaxValue, Sequences = int.MaxValue }, "Inputs", "[T, B, I]", "got 24");
         Wrong(data with { Targets = new float[5] }, "Targets", "[T, B, K] = [4, 3, 2]", "got 5");
         Wrong(data with { Mask = new float[5] }, "Mask", "24", "got 5");
         Wrong(data with { Mask = [.. data.Mask!.Select(_ => -1f)] }, "Mask", "at least 0", "-1");

@@ -78,7 +78,8 @@ public sealed class NetworkTrainer<T>
     public StepResult Step(SequenceData<T> window)
     {
         ArgumentNullException.ThrowIfNull(window);
-        return Step(window, Network.CreateState(Math.Max(1, window.Sequences)));
+        window.Validate(Network.Options, nameof(window));
+        return StepUnchecked(window, Network.CreateState(window.Sequences));
     }
 
     /// <summary>

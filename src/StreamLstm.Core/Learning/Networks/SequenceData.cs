@@ -25,8 +25,8 @@ public sealed record SequenceData<T>(int Steps, int Sequences, T[] Inputs, T[] T
             throw new ArgumentException($"{argument}: Steps and Sequences must be at least 1, got {Steps} and {Sequences}.", argument);
         }
 
-        var rows = (options.ReturnsSequences ? (long)Steps : 1) * Sequences;
-        RequireShape(Inputs, (long)Steps * Sequences * options.Inputs, nameof(Inputs), $"[T, B, I] = [{Steps}, {Sequences}, {options.Inputs}]");
+        var rows = (Int128)(options.ReturnsSequences ? Steps : 1) * Sequences;
+        RequireShape(Inputs, (Int128)Steps * Sequences * options.Inputs, nameof(Inputs), $"[T, B, I] = [{Steps}, {Sequences}, {options.Inputs}]");
         RequireShape(
             Targets, rows * options.Head.Targets, nameof(Targets),
             options.ReturnsSequences ? $"[T, B, K] = [{Steps}, {Sequences}, {options.Head.Targets}]" : $"[B, K] = [{Sequences}, {options.Head.Targets}]");
@@ -60,7 +60,7 @@ public sealed record SequenceData<T>(int Steps, int Sequences, T[] Inputs, T[] T
             }
         }
 
-        void RequireShape(T[] values, long expected, string name, string shape)
+        void RequireShape(T[] values, Int128 expected, string name, string shape)
         {
             ArgumentNullException.ThrowIfNull(values, name);
             if (values.Length != expected)

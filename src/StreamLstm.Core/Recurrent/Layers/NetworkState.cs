@@ -11,13 +11,14 @@ public sealed class NetworkState<T>
 
     internal NetworkState(NetworkOptions options, int batch)
     {
-        if (batch < 1)
+        var most = Array.MaxLength / options.Layers.Max(layer => layer.Units);
+        if (batch < 1 || batch > most)
         {
-            throw new ArgumentException($"batch must be at least 1, got {batch}.", nameof(batch));
+            throw new ArgumentException($"batch must lie in 1…{most}, got {batch}.", nameof(batch));
         }
 
         Batch = batch;
-        _hidden = [.. options.Layers.Select(layer => new T[checked(batch * layer.Units)])];
+        _hidden = [.. options.Layers.Select(layer => new T[batch * layer.Units])];
         _cell = [.. options.Layers.Select(layer => layer.Cell == CellKind.Lstm ? new T[batch * layer.Units] : [])];
     }
 

@@ -108,14 +108,19 @@ public sealed class RecurrentNetwork<T>
 
     /// <summary>Outputs of a window that starts from zero state.</summary>
     /// <param name="inputs">[T, B, I], finite.</param>
-    public NetworkOutput<T> Forward(ReadOnlySpan<T> inputs, int steps, int batch) => Forward(inputs, steps, batch, CreateState(batch));
+    public NetworkOutput<T> Forward(ReadOnlySpan<T> inputs, int steps, int batch)
+    {
+        RequireWindow(inputs.Length, steps, batch);
+        return Forward(inputs, steps, batch, CreateState(batch));
+    }
 
     /// <summary>Outputs of a window.</summary>
     /// <param name="inputs">[T, B, I], finite.</param>
     /// <param name="state">What every layer starts from; the state after the window out.</param>
     public NetworkOutput<T> Forward(ReadOnlySpan<T> inputs, int steps, int batch, NetworkState<T> state)
     {
-        RequireWindow(steps, batch);
+        ArgumentNullException.ThrowIfNull(state);
+        RequireWindow(inputs.Length, steps, batch);
         var outputs = new T[OutputLength(steps, batch)];
         Forward(inputs, steps, batch, state, outputs);
         return new NetworkOutput<T>(outputs, [.. Options.Layers.Select((layer, l) =>
@@ -127,14 +132,13 @@ public sealed class RecurrentNetwork<T>
     public void Forward(ReadOnlySpan<T> inputs, int steps, int batch, NetworkState<T> state, Span<T> outputs)
     {
         ArgumentNullException.ThrowIfNull(state);
-        RequireWindow(steps, batch);
+        RequireWindow(inputs.Length, steps, batch);
         if (state.Batch != batch || !Fits(state))
         {
             throw new ArgumentException(
                 $"state must be of this network and for batch {batch}, got one of {state.Layers} layers for {state.Batch}.", nameof(state));
         }
 
-        RequireLength(inputs.Length, (long)steps * batch * Options.Inputs, nameof(inputs), "T·B·I");
         RequireLength(outputs.Length, OutputLength(steps, batch), nameof(outputs), Options.ReturnsSequences ? "T·B·K" : "B·K");
         RequireFinite(inputs, nameof(inputs));
         for (var l = 0; l < _layers.Length; l++)
@@ -211,7 +215,7 @@ public sealed class RecurrentNetwork<T>
         }
     }
 
-    internal static void RequireLength(int given, long expected, string argument, string shape)
+    internal static void RequireLength(int given, Int128 expected, string argument, string shape)
     {
         if (given != expected)
         {
@@ -219,7 +223,8 @@ public sealed class RecurrentNetwork<T>
         }
     }
 
-    private static void RequireWindow(int steps, int batch)
+    /// <summary>First of all checks: after it, everything sized by T and B is sized by inputs that exist.</summary>
+    private void RequireWindow(int length, int steps, int batch)
     {
         if (steps < 1)
         {
@@ -230,6 +235,8 @@ public sealed class RecurrentNetwork<T>
         {
             throw new ArgumentException($"batch must be at least 1, got {batch}.", nameof(batch));
         }
+
+        RequireLength(length, (Int128)steps * batch * Options.Inputs, "inputs", "T·B·I");
     }
 
     internal bool Fits(NetworkState<T> state)
