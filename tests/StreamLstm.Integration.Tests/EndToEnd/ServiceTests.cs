@@ -199,6 +199,16 @@ public sealed class ServiceTests : IDisposable
     }
 
     [Fact]
+    public async Task The_worked_example_of_a_parameter_summary_has_8320_parameters()
+    {
+        using var summary = WorkerProcess.Start("models", "summary", "--inputs", "32", "--units", "32");
+        Assert.Equal(0, await summary.WaitAsync(TimeSpan.FromSeconds(20)));
+        Assert.Contains("8,320", summary.Log, StringComparison.Ordinal);
+        using var wrong = WorkerProcess.Start("models", "summary", "--cell", "perceptron");
+        Assert.Equal(2, await wrong.WaitAsync(TimeSpan.FromSeconds(20)));
+    }
+
+    [Fact]
     public async Task A_backtest_prints_its_table_and_writes_the_documented_json_and_csv()
     {
         var file = Path.Combine(_folder.FullName, "meter.csv");
