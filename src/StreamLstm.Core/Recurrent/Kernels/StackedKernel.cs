@@ -1,0 +1,382 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using StreamLstm.Core.Numerics;
+
+namespace StreamLstm.Core.Recurrent.Kernels;
+
+/// <summary>
+/// Steps of stacked LSTM or GRU layers for many streams, states gathered from and scattered to <see cref="StateRecords"/>.
+/// Holds scratch only: one per thread. A stream's result does not depend on which others share its batch.
+/// </summary>
+/// <remarks>
+/// Six streams at a time go through all layers, so that everything between gather and scatter stays in the first-level
+/// cache; meanwhile the records of the next six are prefetched.
+/// </remarks>
+public sealed unsafe class StackedKernel
+{
+    private const int TileRows = 6;
+
+    private readonly PanelLayout _layout;
+    private readonly VectorWidth _width;
+    private readonly AlignedArray _gates;
+    private readonly AlignedArray[] _rows;
+    private readonly AlignedArray _output;
+
+    public StackedKernel(StackedShape shape)
+        : this(shape, KernelWidth.Chosen)
+    {
+    }
+
+    internal StackedKernel(StackedShape shape, VectorWidth width)
+    {
+        shape.Validate(nameof(shape));
+        KernelWidth.Require(width);
+        _width = width;
+        _layout = new PanelLayout(shape);
+        _gates = new AlignedArray(TileRows * PanelLayout.GateBlocks);
+        _rows = new AlignedArray[shape.Layers];
+        for (var layer = 0; layer < shape.Layers; layer++)
+        {
+            _rows[layer] = new AlignedArray(TileRows * _layout.RowPitch(layer));
+        }
+
+        _output = new AlignedArray(TileRows * _layout.Columns);
+    }
+
+    public StackedShape Shape => _layout.Shape;
+
+    /// <summary>One step of the streams in <paramref name="slots"/>.</summary>
+    /// <param name="weights">Of the kernel's shape.</param>
+    /// <param name="records">Of the kernel's shape; changed in place.</param>
+    /// <param name="slots">[B], each slot at most once.</param>
+    /// <param name="inputs">[B, I] row-major, finite: a NaN would not be seen to pass, limits swallow it.</param>
+    public void Step(StackedWeights weights, StateRecords records, ReadOnlySpan<int> slots, ReadOnlySpan<float> inputs)
+    {
+        ArgumentNullException.ThrowIfNull(weights);
+        ArgumentNullException.ThrowIfNull(records);
+        if (weights.Shape != Shape || records.Shape != Shape)
+        {
+            throw new ArgumentException($"Weights of {weights.Shape} or records of {records.Shape} met a kernel of {Shape}.");
+        }
+
+        if (inputs.Length != slots.Length * Shape.Inputs)
+        {
+            throw new ArgumentException($"Expected {slots.Length} × {Shape.Inputs} inputs, got {inputs.Length}.", nameof(inputs));
+        }
+
+        foreach (var slot in slots)
+        {
+            records.RequireSlot(slot);
+        }
+
+        fixed (int* slot = slots)
+        fixed (float* x = inputs)
+        {
+            switch (_width, _layout.IsLstm)
+            {
+                case (VectorWidth.Bits512, true):
+                    Tiles<Lanes512, Vector512<float>, Lstm>(weights, records, slot, slots.Length, x);
+                    break;
+                case (VectorWidth.Bits512, false):
+                    Tiles<Lanes512, Vector512<float>, Gru>(weights, records, slot, slots.Length, x);
+                    break;
+                case (VectorWidth.Bits256, true):
+                    Tiles<Lanes256, Vector256<float>, Lstm>(weights, records, slot, slots.Length, x);
+                    break;
+                case (VectorWidth.Bits256, false):
+                    Tiles<Lanes256, Vector256<float>, Gru>(weights, records, slot, slots.Length, x);
+                    break;
+                case (_, true):
+                    Tiles<Lanes128, Vector128<float>, Lstm>(weights, records, slot, slots.Length, x);
+                    break;
+                default:
+                    Tiles<Lanes128, Vector128<float>, Gru>(weights, records, slot, slots.Length, x);
+                    break;
+            }
+        }
+    }
+
+    /// <summary>How many of the remaining rows to take next: sixes, and no lonely row after them where that is avoidable.</summary>
+    private static int NextRows<TLanes, TVector>(int remaining)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct =>
+        !TLanes.HasManyRegisters ? Math.Min(3, remaining)
+        : remaining <= TileRows ? remaining
+        : remaining is 7 or 8 ? 4
+        : remaining is 9 or 10 ? 5
+        : TileRows;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float* Pointer(AlignedArray array) => (float*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(array.Span));
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Tiles<TLanes, TVector, TCell>(StackedWeights weights, StateRecords records, int* slots, int count, float* x)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+        where TCell : struct, ICell
+    {
+        var layout = _layout;
+        var states = Pointer(records.Values);
+        var packed = Pointer(weights.Scaled);
+        var gates = Pointer(_gates);
+        var output = Pointer(_output);
+        nint recordLength = layout.RecordLength;
+        nint layerState = layout.LayerState;
+        nint columns = layout.Columns;
+        nint inputs = layout.Shape.Inputs;
+        nint hiddenRows = layout.Shape.Hidden;
+        var layers = layout.Shape.Layers;
+        var panels = layout.Panels;
+        var current = stackalloc float*[TileRows];
+        var next = stackalloc float*[TileRows];
+        var rows = NextRows<TLanes, TVector>(count);
+        for (var r = 0; r < rows; r++)
+        {
+            current[r] = states + (slots[r] * recordLength);
+        }
+
+        while (count > 0)
+        {
+            slots += rows;
+            count -= rows;
+            var nextRows = NextRows<TLanes, TVector>(count);
+            for (var r = 0; r < nextRows; r++)
+            {
+                next[r] = states + (slots[r] * recordLength);
+            }
+
+            var first = Pointer(_rows[0]);
+            nint firstPitch = layout.RowPitch(0);
+            var firstX = first + layout.InputOffset(0);
+            for (var r = 0; r < rows; r++)
+            {
+                for (nint i = 0; i < inputs; i++)
+                {
+                    firstX[i] = *x++;
+                }
+
+                firstX += firstPitch;
+            }
+
+            for (var layer = 0; layer < layers; layer++)
+            {
+                var scratch = Pointer(_rows[layer]);
+                nint pitch = layout.RowPitch(layer);
+                var state = layer * layerState;
+                var target = scratch + layout.HiddenOffset(layer);
+                for (var r = 0; r < rows; r++, target += pitch)
+                {
+                    var hidden = current[r] + state;
+                    for (nint column = 0; column < columns; column += PanelLayout.Block)
+                    {
+                        for (nint lane = 0; lane < PanelLayout.Block; lane += TLanes.Width)
+                        {
+                            TLanes.Store(target + column + lane, TLanes.Load(hidden + column + lane));
+                        }
+                    }
+                }
+
+                // h of this layer is the next one's input; above the last it goes nowhere.
+                var last = layer == layers - 1;
+                var copy = last ? output : Pointer(_rows[layer + 1]);
+                var copyPitch = last ? columns : layout.RowPitch(layer + 1);
+                nint inputRows = layout.InputRows(layer);
+                var a = scratch + layout.InputOffset(layer);
+                nint panelLength = layout.PanelLength(layer);
+                var panel = packed + layout.PanelOffset(layer, 0);
+                if (rows == 1)
+                {
+                    Row<TLanes, TVector, TCell>(panel, panelLength, panels, a, inputRows, hiddenRows, gates, current[0], state, columns, copy);
+                }
+                else
+                {
+                    for (nint p = 0; p < panels; p++)
+                    {
+                        Prefetch(next, nextRows, state + (p * PanelLayout.Block));
+                        if (TCell.IsLstm)
+                        {
+                            Prefetch(next, nextRows, state + columns + (p * PanelLayout.Block));
+                        }
+
+                        var column = p * PanelLayout.Block;
+                        Tile<TLanes, TVector, TCell>(
+                            rows, panel, a, pitch, inputRows, hiddenRows, gates, current, state + column, columns, copy + column, copyPitch);
+                        panel += panelLength;
+                    }
+                }
+            }
+
+            var swap = current;
+            current = next;
+            next = swap;
+            rows = nextRows;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prefetch(float** records, int rows, nint offset)
+    {
+        if (Sse.IsSupported)
+        {
+            for (var r = 0; r < rows; r++)
+            {
+                Sse.Prefetch0(records[r] + offset);
+            }
+        }
+    }
+
+    /// <summary>Two to six rows of one panel.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Tile<TLanes, TVector, TCell>(
+        int rows, float* panel, float* a, nint pitch, nint inputs, nint hidden, float* gates,
+        float** records, nint state, nint cell, float* copy, nint copyPitch)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+        where TCell : struct, ICell
+    {
+        switch (rows)
+        {
+            case 6:
+                Gates<TLanes, TVector, TCell, N6>(panel, a, pitch, inputs, hidden, gates);
+                Cells<TLanes, TVector, TCell, N3>(0, gates, records, state, cell, copy, copyPitch);
+                Cells<TLanes, TVector, TCell, N3>(3, gates, records, state, cell, copy, copyPitch);
+                break;
+            case 5:
+                Gates<TLanes, TVector, TCell, N5>(panel, a, pitch, inputs, hidden, gates);
+                Cells<TLanes, TVector, TCell, N3>(0, gates, records, state, cell, copy, copyPitch);
+                Cells<TLanes, TVector, TCell, N2>(3, gates, records, state, cell, copy, copyPitch);
+                break;
+            case 4:
+                Gates<TLanes, TVector, TCell, N4>(panel, a, pitch, inputs, hidden, gates);
+                Cells<TLanes, TVector, TCell, N4>(0, gates, records, state, cell, copy, copyPitch);
+                break;
+            case 3:
+                Gates<TLanes, TVector, TCell, N3>(panel, a, pitch, inputs, hidden, gates);
+                Cells<TLanes, TVector, TCell, N3>(0, gates, records, state, cell, copy, copyPitch);
+                break;
+            default:
+                Gates<TLanes, TVector, TCell, N2>(panel, a, pitch, inputs, hidden, gates);
+                Cells<TLanes, TVector, TCell, N2>(0, gates, records, state, cell, copy, copyPitch);
+                break;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Gates<TLanes, TVector, TCell, TRows>(float* panel, float* a, nint pitch, nint inputs, nint hidden, float* gates)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+        where TCell : struct, ICell
+        where TRows : struct, ICount
+    {
+        for (nint lane = 0; lane < PanelLayout.Block; lane += TLanes.Width)
+        {
+            if (TCell.IsLstm)
+            {
+                TileProduct.Run<TLanes, TVector, TRows, N4, N0>(
+                    panel + lane, 0, a, pitch, 1, inputs + hidden, 1, 0,
+                    panel + PanelLayout.GateBlocks + lane, PanelLayout.GateBlocks, gates + lane, PanelLayout.GateBlocks);
+            }
+            else
+            {
+                GateProduct.GruTile<TLanes, TVector, TRows>(panel + lane, a, pitch, inputs, hidden, gates + lane);
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Cells<TLanes, TVector, TCell, TRows>(
+        nint row, float* gates, float** records, nint state, nint cell, float* copy, nint copyPitch)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+        where TCell : struct, ICell
+        where TRows : struct, ICount
+    {
+        gates += row * PanelLayout.GateBlocks;
+        if (TCell.IsLstm)
+        {
+            CellUpdate.Lstm<TLanes, TVector, TRows>(gates, records + row, state, state + cell, copy + (row * copyPitch), copyPitch);
+        }
+        else
+        {
+            CellUpdate.Gru<TLanes, TVector, TRows>(gates, records + row, state, copy + (row * copyPitch), copyPitch);
+        }
+    }
+
+    /// <summary>One row of all panels of a layer, four panels at once.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Row<TLanes, TVector, TCell>(
+        float* panel, nint panelLength, int panels, float* a, nint inputs, nint hidden, float* gates,
+        float* record, nint state, nint cell, float* copy)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+        where TCell : struct, ICell
+    {
+        var blocks = stackalloc float*[4];
+        for (nint p = 0; p < panels;)
+        {
+            var left = panels - p;
+            for (nint q = 0; q < 4; q++)
+            {
+                blocks[q] = record + (q * PanelLayout.Block);
+            }
+
+            var column = p * PanelLayout.Block;
+            if (left >= 4)
+            {
+                RowGates<TLanes, TVector, TCell, N4>(panel, panelLength, a, inputs, hidden, gates);
+                Cells<TLanes, TVector, TCell, N4>(0, gates, blocks, state + column, cell, copy + column, PanelLayout.Block);
+                left = 4;
+            }
+            else if (left >= 2)
+            {
+                RowGates<TLanes, TVector, TCell, N2>(panel, panelLength, a, inputs, hidden, gates);
+                Cells<TLanes, TVector, TCell, N2>(0, gates, blocks, state + column, cell, copy + column, PanelLayout.Block);
+                left = 2;
+            }
+            else
+            {
+                RowGates<TLanes, TVector, TCell, N1>(panel, panelLength, a, inputs, hidden, gates);
+                Cells<TLanes, TVector, TCell, N1>(0, gates, blocks, state + column, cell, copy + column, PanelLayout.Block);
+            }
+
+            p += left;
+            panel += left * panelLength;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void RowGates<TLanes, TVector, TCell, TPanels>(
+        float* panel, nint panelLength, float* a, nint inputs, nint hidden, float* gates)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+        where TCell : struct, ICell
+        where TPanels : struct, ICount
+    {
+        if (TCell.IsLstm)
+        {
+            GateProduct.LstmRow<TLanes, TVector, TPanels>(panel, panelLength, a, inputs + hidden, gates);
+        }
+        else
+        {
+            GateProduct.GruRow<TLanes, TVector, TPanels>(panel, panelLength, a, inputs, hidden, gates);
+        }
+    }
+}
+
+/// <summary>The cell, known when the code is compiled.</summary>
+internal interface ICell
+{
+    static abstract bool IsLstm { get; }
+}
+
+internal readonly struct Lstm : ICell
+{
+    public static bool IsLstm => true;
+}
+
+internal readonly struct Gru : ICell
+{
+    public static bool IsLstm => false;
+}

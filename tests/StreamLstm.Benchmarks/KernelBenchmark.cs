@@ -1,0 +1,180 @@
+using System.Diagnostics;
+using System.Text.Json.Serialization;
+using StreamLstm.Core.Numerics;
+using StreamLstm.Core.Recurrent.Kernels;
+
+namespace StreamLstm.Benchmarks;
+
+/// <summary>
+/// The recurrent kernels against the machine's own peak. All rows and the peak take turns in short bursts, round after round,
+/// and a row's percentage is the median over rounds of its ratio to the peak of the same round: a slower clock or a busy
+/// neighbour slows both.
+/// </summary>
+internal static class KernelBenchmark
+{
+    /// <summary>Streams whose state lies in random slots.</summary>
+    private const int Streams = 10_000;
+
+    private const int TrainingSteps = 64;
+
+    private static readonly (int Inputs, int Hidden, int Layers)[] Shapes = [(4, 32, 1), (8, 64, 2), (16, 128, 2)];
+
+    public static KernelReport Run(string filter, double seconds)
+    {
+        var rows = new List<Row>();
+        foreach (var width in new[] { VectorWidth.Bits512, VectorWidth.Bits256, VectorWidth.Bits128 })
+        {
+            if (width > KernelWidth.Widest)
+            {
+                continue;
+            }
+
+            foreach (var cell in new[] { CellKind.Lstm, CellKind.Gru })
+            {
+                foreach (var (inputs, hidden, layers) in Shapes)
+                {
+                    foreach (var batch in new[] { 1, 64, 512 })
+                    {
+                        rows.Add(new InferenceRow(new StackedShape(inputs, hidden, layers, cell), width, batch));
+                    }
+                }
+            }
+        }
+
+        rows.RemoveAll(row => !row.Name.Contains(filter, StringComparison.Ordinal));
+        foreach (var row in rows)
+        {
+            row.Prepare();
+        }
+
+        var peaks = new List<double>();
+        var clock = Stopwatch.StartNew();
+        do
+        {
+            foreach (var row in rows)
+            {
+                var peak = (Peak.Measure() + Peak.Measure()) / 2;
+                peaks.Add(peak);
+                row.Measure(peak);
+            }
+        }
+        while (clock.Elapsed.TotalSeconds < seconds);
+        return new KernelReport(Machine.Processor, Median(peaks) / 1e9, [.. rows.Select(row => row.Result())]);
+    }
+
+    private static double Median(List<double> values)
+    {
+        var sorted = values.Order().ToArray();
+        return sorted[sorted.Length / 2];
+    }
+
+    private abstract class Row(string kind, StackedShape shape, VectorWidth width, int batch, int steps)
+    {
+        protected StackedShape Shape => shape;
+
+        protected int Batch => batch;
+
+        private readonly List<double> _rates = [];
+        private readonly List<double> _ratios = [];
+        private long _bytes;
+        private long _calls;
+
+        public string Name { get; } =
+            FormattableString.Invariant($"{kind} {shape.Cell} {Bits(width)} I={shape.Inputs} H={shape.Hidden} L={shape.Layers} B={batch} ").ToLowerInvariant();
+
+        /// <summary>Operations of one stream-step (inference) or one step of one sequence (training).</summary>
+        protected abstract long Flops { get; }
+
+        /// <summary>Calls that take about three milliseconds.</summary>
+        protected abstract int Calls { get; }
+
+        public abstract void Prepare();
+
+        public void Measure(double peak)
+        {
+            var calls = Calls;
+            var allocated = GC.GetAllocatedBytesForCurrentThread();
+            var start = Stopwatch.GetTimestamp();
+            for (var i = 0; i < calls; i++)
+            {
+                Call();
+            }
+
+            var elapsed = Stopwatch.GetElapsedTime(start).TotalSeconds;
+            _bytes += GC.GetAllocatedBytesForCurrentThread() - allocated;
+            _calls += calls;
+            var rate = (double)calls * batch * steps / elapsed;
+            _rates.Add(rate);
+            _ratios.Add(rate * Flops / peak);
+        }
+
+        public KernelResult Result() => new(
+            kind, shape.Cell == CellKind.Lstm ? "lstm" : "gru", Bits(width), shape.Inputs, shape.Hidden, shape.Layers, batch, steps,
+            Median(_rates), Median(_rates) * Flops / 1e9, 100 * Median(_ratios), (double)_bytes / (_calls * batch * steps));
+
+        protected abstract void Call();
+
+        private static int Bits(VectorWidth width) => 128 << (int)width;
+    }
+
+    private sealed class InferenceRow(StackedShape shape, VectorWidth width, int batch) : Row("infer", shape, width, batch, 1)
+    {
+        private readonly StackedKernel _kernel = new(shape, width);
+        private readonly StackedWeights _weights = StackedWeights.Create(shape, 1);
+        private readonly StateRecords _records = new(shape, Streams);
+        private readonly int[] _slots = new int[Streams];
+        private readonly float[] _inputs = new float[batch * shape.Inputs];
+        private int _position;
+
+        protected override long Flops => Shape.StepFlops;
+
+        protected override int Calls => Math.Max(1, (int)(3e-3 * 1.5e11 / Shape.StepFlops / Batch));
+
+        public override void Prepare()
+        {
+            var random = new CounterRandom(7);
+            for (var i = 0; i < Streams; i++)
+            {
+                _slots[i] = i;
+            }
+
+            for (var i = Streams - 1; i > 0; i--)
+            {
+                var other = random.Below(i + 1, (ulong)i);
+                (_slots[i], _slots[other]) = (_slots[other], _slots[i]);
+            }
+
+            for (var i = 0; i < _inputs.Length; i++)
+            {
+                _inputs[i] = (2 * random.Unit((ulong)(Streams + i))) - 1;
+            }
+
+            for (var i = 0; i < Streams; i += Batch)
+            {
+                Call();
+            }
+        }
+
+        protected override void Call()
+        {
+            if (_position + Batch > Streams)
+            {
+                _position = 0;
+            }
+
+            _kernel.Step(_weights, _records, _slots.AsSpan(_position, Batch), _inputs);
+            _position += Batch;
+        }
+    }
+}
+
+internal sealed record KernelResult(
+    string Kind, string Cell, int Width,
+    [property: JsonPropertyName("I")] int I,
+    [property: JsonPropertyName("H")] int H,
+    [property: JsonPropertyName("L")] int L,
+    [property: JsonPropertyName("B")] int B,
+    [property: JsonPropertyName("T")] int T,
+    double StepsPerS, double GflopPerS, double PercentOfPeak, double BytesPerStep);
+
+internal sealed record KernelReport(string Cpu, double PeakGflops, IReadOnlyList<KernelResult> Rows);
