@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using System.Text.Json.Serialization;
 using StreamLstm.Core.Numerics;
 using StreamLstm.Core.Recurrent.Kernels;
@@ -35,7 +37,9 @@ internal static class KernelBenchmark
                 {
                     foreach (var batch in new[] { 1, 64, 512 })
                     {
-                        rows.Add(new InferenceRow(new StackedShape(inputs, hidden, layers, cell), width, batch));
+                        var shape = new StackedShape(inputs, hidden, layers, cell);
+                        rows.Add(new InferenceRow(shape, width, batch));
+                        rows.Add(new TrainingRow(shape, width, batch));
                     }
                 }
             }
@@ -164,6 +168,87 @@ internal static class KernelBenchmark
 
             _kernel.Step(_weights, _records, _slots.AsSpan(_position, Batch), _inputs);
             _position += Batch;
+        }
+    }
+
+    /// <summary>
+    /// Forward, loss, backward and one Adam step on B sequences in blocks of <see cref="StackedTrainer.MaxBlock"/>, states carried on.
+    /// Loss: half the squared difference of h of the last layer from a target, at every step.
+    /// </summary>
+    private sealed class TrainingRow : Row
+    {
+        private readonly StackedTrainer _trainer;
+        private readonly int _blocks;
+        private readonly float[] _targets;
+
+        public TrainingRow(StackedShape shape, VectorWidth width, int batch)
+            : base("train", shape, width, batch, TrainingSteps)
+        {
+            var block = Math.Min(batch, StackedTrainer.MaxBlock);
+            _blocks = batch / block;
+            _trainer = new StackedTrainer(StackedWeights.Create(shape, 1), TrainingSteps, block, width);
+            _targets = new float[block * shape.Hidden];
+        }
+
+        protected override long Flops => Shape.TrainingFlops;
+
+        protected override int Calls => Math.Max(1, (int)(3e-3 * 1.5e11 / Shape.TrainingFlops / Batch / TrainingSteps));
+
+        public override void Prepare()
+        {
+            var random = new CounterRandom(9);
+            for (var t = 0; t < TrainingSteps; t++)
+            {
+                for (var b = 0; b < _trainer.Batch; b++)
+                {
+                    var x = _trainer.Inputs(t, b);
+                    for (var i = 0; i < x.Length; i++)
+                    {
+                        x[i] = (2 * random.Unit((ulong)((((t * 64) + b) * 64) + i))) - 1;
+                    }
+                }
+            }
+
+            for (var i = 0; i < _targets.Length; i++)
+            {
+                _targets[i] = 0.1f * random.Unit((ulong)i);
+            }
+
+            Call();
+        }
+
+        protected override void Call()
+        {
+            for (var block = 0; block < _blocks; block++)
+            {
+                _trainer.Forward();
+                Loss();
+                _trainer.Backward();
+                _trainer.CarryState();
+            }
+
+            _trainer.Update(1e-4f, 1f / (Batch * TrainingSteps));
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private void Loss()
+        {
+            var hidden = Shape.Hidden;
+            for (var t = 0; t < TrainingSteps; t++)
+            {
+                var h = _trainer.Hidden(t);
+                var gradient = _trainer.HiddenGradient(t);
+                for (var b = 0; b < _trainer.Batch; b++)
+                {
+                    var row = h.Slice(b * _trainer.HiddenPitch, hidden);
+                    var target = _targets.AsSpan(b * hidden, hidden);
+                    var result = gradient.Slice(b * _trainer.HiddenGradientPitch, hidden);
+                    for (var i = 0; i + 8 <= row.Length; i += 8)
+                    {
+                        (Vector256.Create(row[i..]) - Vector256.Create<float>(target[i..])).CopyTo(result[i..]);
+                    }
+                }
+            }
         }
     }
 }

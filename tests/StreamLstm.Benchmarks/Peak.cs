@@ -13,6 +13,7 @@ internal static class Peak
     private const int Turns = 250_000;
 
     /// <summary>FLOP/s of one burst of about a millisecond.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static double Measure()
     {
         var start = Stopwatch.GetTimestamp();
@@ -21,7 +22,7 @@ internal static class Peak
         return sink > 1e30f ? 0 : flops / elapsed;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static float Run512(int turns)
     {
         var a = Vector512.Create(0.999f);
@@ -65,7 +66,7 @@ internal static class Peak
         return Vector512.Sum(s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + s10 + s11 + s12 + s13 + s14 + s15);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static float Run256(int turns)
     {
         var a = Vector256.Create(0.999f);

@@ -424,4 +424,44 @@ internal static unsafe class GateProduct
         if (TRows.Value > 4) { TLanes.Store(gates + (4 * PanelLayout.GateBlocks) + (3 * PanelLayout.Block), n4); }
         if (TRows.Value > 5) { TLanes.Store(gates + (5 * PanelLayout.GateBlocks) + (3 * PanelLayout.Block), n5); }
     }
+
+    /// <summary>Any number of rows of one GRU panel.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void GruRows<TLanes, TVector>(nint rows, float* panel, float* a, nint pitch, nint inputs, nint hidden, float* gates)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+    {
+        while (rows > 0)
+        {
+            var take = TileProduct.NextRows<TLanes, TVector>(rows);
+            for (nint lane = 0; lane < PanelLayout.Block; lane += TLanes.Width)
+            {
+                switch (take)
+                {
+                    case 6:
+                        GruTile<TLanes, TVector, N6>(panel + lane, a, pitch, inputs, hidden, gates + lane);
+                        break;
+                    case 5:
+                        GruTile<TLanes, TVector, N5>(panel + lane, a, pitch, inputs, hidden, gates + lane);
+                        break;
+                    case 4:
+                        GruTile<TLanes, TVector, N4>(panel + lane, a, pitch, inputs, hidden, gates + lane);
+                        break;
+                    case 3:
+                        GruTile<TLanes, TVector, N3>(panel + lane, a, pitch, inputs, hidden, gates + lane);
+                        break;
+                    case 2:
+                        GruTile<TLanes, TVector, N2>(panel + lane, a, pitch, inputs, hidden, gates + lane);
+                        break;
+                    default:
+                        GruTile<TLanes, TVector, N1>(panel + lane, a, pitch, inputs, hidden, gates + lane);
+                        break;
+                }
+            }
+
+            rows -= take;
+            a += take * pitch;
+            gates += take * PanelLayout.GateBlocks;
+        }
+    }
 }

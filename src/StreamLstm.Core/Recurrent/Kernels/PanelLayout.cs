@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace StreamLstm.Core.Recurrent.Kernels;
@@ -129,6 +130,7 @@ internal sealed class PanelLayout
     public float ExponentScale(int block) => (IsLstm ? block == 2 : block is 0 or 3) ? TanhScale : SigmoidScale;
 
     /// <summary>Weights as trained to weights that give exponents of two, both in panel layout.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Scale(ReadOnlySpan<float> plain, Span<float> scaled)
     {
         for (var layer = 0; layer < Shape.Layers; layer++)

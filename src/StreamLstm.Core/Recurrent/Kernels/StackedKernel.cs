@@ -16,7 +16,7 @@ namespace StreamLstm.Core.Recurrent.Kernels;
 /// </remarks>
 public sealed unsafe class StackedKernel
 {
-    private const int TileRows = 6;
+    private const int TileRows = TileProduct.MostRows;
 
     private readonly PanelLayout _layout;
     private readonly VectorWidth _width;
@@ -98,16 +98,6 @@ public sealed unsafe class StackedKernel
         }
     }
 
-    /// <summary>How many of the remaining rows to take next: sixes, and no lonely row after them where that is avoidable.</summary>
-    private static int NextRows<TLanes, TVector>(int remaining)
-        where TLanes : struct, ILanes<TVector>
-        where TVector : struct =>
-        !TLanes.HasManyRegisters ? Math.Min(3, remaining)
-        : remaining <= TileRows ? remaining
-        : remaining is 7 or 8 ? 4
-        : remaining is 9 or 10 ? 5
-        : TileRows;
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static float* Pointer(AlignedArray array) => (float*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(array.Span));
 
@@ -131,7 +121,7 @@ public sealed unsafe class StackedKernel
         var panels = layout.Panels;
         var current = stackalloc float*[TileRows];
         var next = stackalloc float*[TileRows];
-        var rows = NextRows<TLanes, TVector>(count);
+        var rows = TileProduct.NextRows<TLanes, TVector>(count);
         for (var r = 0; r < rows; r++)
         {
             current[r] = states + (slots[r] * recordLength);
@@ -141,7 +131,7 @@ public sealed unsafe class StackedKernel
         {
             slots += rows;
             count -= rows;
-            var nextRows = NextRows<TLanes, TVector>(count);
+            var nextRows = TileProduct.NextRows<TLanes, TVector>(count);
             for (var r = 0; r < nextRows; r++)
             {
                 next[r] = states + (slots[r] * recordLength);

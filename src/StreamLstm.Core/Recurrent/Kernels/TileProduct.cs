@@ -50,6 +50,8 @@ internal readonly struct N6 : ICount
 /// </summary>
 internal static unsafe class TileProduct
 {
+    public const int MostRows = 6;
+
     /// <param name="start">What the sums start from, <paramref name="startRow"/> floats from row to row (0: the same for all).</param>
     /// <param name="a">A[r, k] at a + r·aRow + k·aStep within a segment of <paramref name="count"/> k's.</param>
     /// <param name="w">W[k] at w + k·wStep, 16 floats per block.</param>
@@ -239,6 +241,67 @@ internal static unsafe class TileProduct
             if (TBlocks.Value > 3) { Put<TLanes, TVector, TAdds>(c + (5 * cRow) + (3 * PanelLayout.Block), s53); }
         }
     }
+
+    /// <summary><see cref="Run"/> for any number of rows, in tiles as large as the registers hold.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows<TLanes, TVector, TBlocks, TAdds>(
+        nint rows, float* start, nint startRow, float* a, nint aRow, nint aStep, nint count, nint segments, nint aSegment,
+        float* w, nint wStep, float* c, nint cRow)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+        where TBlocks : struct, ICount
+        where TAdds : struct, ICount
+    {
+        while (rows > 0)
+        {
+            var take = NextRows<TLanes, TVector>(rows);
+            for (nint lane = 0; lane < PanelLayout.Block; lane += TLanes.Width)
+            {
+                switch (take)
+                {
+                    case 6:
+                        Run<TLanes, TVector, N6, TBlocks, TAdds>(
+                            start + lane, startRow, a, aRow, aStep, count, segments, aSegment, w + lane, wStep, c + lane, cRow);
+                        break;
+                    case 5:
+                        Run<TLanes, TVector, N5, TBlocks, TAdds>(
+                            start + lane, startRow, a, aRow, aStep, count, segments, aSegment, w + lane, wStep, c + lane, cRow);
+                        break;
+                    case 4:
+                        Run<TLanes, TVector, N4, TBlocks, TAdds>(
+                            start + lane, startRow, a, aRow, aStep, count, segments, aSegment, w + lane, wStep, c + lane, cRow);
+                        break;
+                    case 3:
+                        Run<TLanes, TVector, N3, TBlocks, TAdds>(
+                            start + lane, startRow, a, aRow, aStep, count, segments, aSegment, w + lane, wStep, c + lane, cRow);
+                        break;
+                    case 2:
+                        Run<TLanes, TVector, N2, TBlocks, TAdds>(
+                            start + lane, startRow, a, aRow, aStep, count, segments, aSegment, w + lane, wStep, c + lane, cRow);
+                        break;
+                    default:
+                        Run<TLanes, TVector, N1, TBlocks, TAdds>(
+                            start + lane, startRow, a, aRow, aStep, count, segments, aSegment, w + lane, wStep, c + lane, cRow);
+                        break;
+                }
+            }
+
+            rows -= take;
+            start += take * startRow;
+            a += take * aRow;
+            c += take * cRow;
+        }
+    }
+
+    /// <summary>How many of the remaining rows to take next: sixes, and no lonely row after them where that is avoidable.</summary>
+    public static int NextRows<TLanes, TVector>(nint remaining)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct =>
+        !TLanes.HasManyRegisters ? (int)Math.Min(3, remaining)
+        : remaining <= MostRows ? (int)remaining
+        : remaining is 7 or 8 ? 4
+        : remaining is 9 or 10 ? 5
+        : MostRows;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Put<TLanes, TVector, TAdds>(float* target, TVector value)
