@@ -251,6 +251,151 @@ internal static unsafe class GateProduct
         }
     }
 
+    /// <summary>Up to six rows of one LSTM panel: 24 sums, four loads and six broadcasts per k.</summary>
+    /// <param name="panel">Biases first.</param>
+    /// <param name="rows">[x|h] rows, <paramref name="pitch"/> apart, <paramref name="count"/> long.</param>
+    /// <param name="gates">[rows, 64]: i, f, g, o.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void LstmTile<TLanes, TVector, TRows>(float* panel, float* rows, nint pitch, nint count, float* gates)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+        where TRows : struct, ICount
+    {
+        var a0 = rows;
+        var a1 = rows + pitch;
+        var a2 = rows + (2 * pitch);
+        var a3 = rows + (3 * pitch);
+        var a4 = rows + (4 * pitch);
+        var a5 = rows + (5 * pitch);
+        var i0 = TLanes.Load(panel);
+        var f0 = TLanes.Load(panel + PanelLayout.Block);
+        var g0 = TLanes.Load(panel + (2 * PanelLayout.Block));
+        var o0 = TLanes.Load(panel + (3 * PanelLayout.Block));
+        var i1 = i0;
+        var f1 = f0;
+        var g1 = g0;
+        var o1 = o0;
+        var i2 = i0;
+        var f2 = f0;
+        var g2 = g0;
+        var o2 = o0;
+        var i3 = i0;
+        var f3 = f0;
+        var g3 = g0;
+        var o3 = o0;
+        var i4 = i0;
+        var f4 = f0;
+        var g4 = g0;
+        var o4 = o0;
+        var i5 = i0;
+        var f5 = f0;
+        var g5 = g0;
+        var o5 = o0;
+        for (nint k = 0; k < count; k++)
+        {
+            panel += PanelLayout.GateBlocks;
+            var w0 = TLanes.Load(panel);
+            var w1 = TLanes.Load(panel + PanelLayout.Block);
+            var w2 = TLanes.Load(panel + (2 * PanelLayout.Block));
+            var w3 = TLanes.Load(panel + (3 * PanelLayout.Block));
+            var x0 = TLanes.Broadcast(a0[k]);
+            i0 = TLanes.MultiplyAdd(x0, w0, i0);
+            f0 = TLanes.MultiplyAdd(x0, w1, f0);
+            g0 = TLanes.MultiplyAdd(x0, w2, g0);
+            o0 = TLanes.MultiplyAdd(x0, w3, o0);
+
+            if (TRows.Value > 1)
+            {
+                var x1 = TLanes.Broadcast(a1[k]);
+                i1 = TLanes.MultiplyAdd(x1, w0, i1);
+                f1 = TLanes.MultiplyAdd(x1, w1, f1);
+                g1 = TLanes.MultiplyAdd(x1, w2, g1);
+                o1 = TLanes.MultiplyAdd(x1, w3, o1);
+            }
+
+            if (TRows.Value > 2)
+            {
+                var x2 = TLanes.Broadcast(a2[k]);
+                i2 = TLanes.MultiplyAdd(x2, w0, i2);
+                f2 = TLanes.MultiplyAdd(x2, w1, f2);
+                g2 = TLanes.MultiplyAdd(x2, w2, g2);
+                o2 = TLanes.MultiplyAdd(x2, w3, o2);
+            }
+
+            if (TRows.Value > 3)
+            {
+                var x3 = TLanes.Broadcast(a3[k]);
+                i3 = TLanes.MultiplyAdd(x3, w0, i3);
+                f3 = TLanes.MultiplyAdd(x3, w1, f3);
+                g3 = TLanes.MultiplyAdd(x3, w2, g3);
+                o3 = TLanes.MultiplyAdd(x3, w3, o3);
+            }
+
+            if (TRows.Value > 4)
+            {
+                var x4 = TLanes.Broadcast(a4[k]);
+                i4 = TLanes.MultiplyAdd(x4, w0, i4);
+                f4 = TLanes.MultiplyAdd(x4, w1, f4);
+                g4 = TLanes.MultiplyAdd(x4, w2, g4);
+                o4 = TLanes.MultiplyAdd(x4, w3, o4);
+            }
+
+            if (TRows.Value > 5)
+            {
+                var x5 = TLanes.Broadcast(a5[k]);
+                i5 = TLanes.MultiplyAdd(x5, w0, i5);
+                f5 = TLanes.MultiplyAdd(x5, w1, f5);
+                g5 = TLanes.MultiplyAdd(x5, w2, g5);
+                o5 = TLanes.MultiplyAdd(x5, w3, o5);
+            }
+        }
+
+        TLanes.Store(gates, i0);
+        TLanes.Store(gates + PanelLayout.Block, f0);
+        TLanes.Store(gates + (2 * PanelLayout.Block), g0);
+        TLanes.Store(gates + (3 * PanelLayout.Block), o0);
+
+        if (TRows.Value > 1)
+        {
+            TLanes.Store(gates + PanelLayout.GateBlocks, i1);
+            TLanes.Store(gates + PanelLayout.GateBlocks + PanelLayout.Block, f1);
+            TLanes.Store(gates + PanelLayout.GateBlocks + (2 * PanelLayout.Block), g1);
+            TLanes.Store(gates + PanelLayout.GateBlocks + (3 * PanelLayout.Block), o1);
+        }
+
+        if (TRows.Value > 2)
+        {
+            TLanes.Store(gates + (2 * PanelLayout.GateBlocks), i2);
+            TLanes.Store(gates + (2 * PanelLayout.GateBlocks) + PanelLayout.Block, f2);
+            TLanes.Store(gates + (2 * PanelLayout.GateBlocks) + (2 * PanelLayout.Block), g2);
+            TLanes.Store(gates + (2 * PanelLayout.GateBlocks) + (3 * PanelLayout.Block), o2);
+        }
+
+        if (TRows.Value > 3)
+        {
+            TLanes.Store(gates + (3 * PanelLayout.GateBlocks), i3);
+            TLanes.Store(gates + (3 * PanelLayout.GateBlocks) + PanelLayout.Block, f3);
+            TLanes.Store(gates + (3 * PanelLayout.GateBlocks) + (2 * PanelLayout.Block), g3);
+            TLanes.Store(gates + (3 * PanelLayout.GateBlocks) + (3 * PanelLayout.Block), o3);
+        }
+
+        if (TRows.Value > 4)
+        {
+            TLanes.Store(gates + (4 * PanelLayout.GateBlocks), i4);
+            TLanes.Store(gates + (4 * PanelLayout.GateBlocks) + PanelLayout.Block, f4);
+            TLanes.Store(gates + (4 * PanelLayout.GateBlocks) + (2 * PanelLayout.Block), g4);
+            TLanes.Store(gates + (4 * PanelLayout.GateBlocks) + (3 * PanelLayout.Block), o4);
+        }
+
+        if (TRows.Value > 5)
+        {
+            TLanes.Store(gates + (5 * PanelLayout.GateBlocks), i5);
+            TLanes.Store(gates + (5 * PanelLayout.GateBlocks) + PanelLayout.Block, f5);
+            TLanes.Store(gates + (5 * PanelLayout.GateBlocks) + (2 * PanelLayout.Block), g5);
+            TLanes.Store(gates + (5 * PanelLayout.GateBlocks) + (3 * PanelLayout.Block), o5);
+        }
+    }
+
     /// <summary>Up to six rows of one GRU panel.</summary>
     /// <param name="panel">Biases first.</param>
     /// <param name="rows">[x|h] rows, <paramref name="pitch"/> apart.</param>
@@ -423,6 +568,46 @@ internal static unsafe class GateProduct
         if (TRows.Value > 3) { TLanes.Store(gates + (3 * PanelLayout.GateBlocks) + (3 * PanelLayout.Block), n3); }
         if (TRows.Value > 4) { TLanes.Store(gates + (4 * PanelLayout.GateBlocks) + (3 * PanelLayout.Block), n4); }
         if (TRows.Value > 5) { TLanes.Store(gates + (5 * PanelLayout.GateBlocks) + (3 * PanelLayout.Block), n5); }
+    }
+
+    /// <summary>Any number of rows of one LSTM panel.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void LstmRows<TLanes, TVector>(nint rows, float* panel, float* a, nint pitch, nint count, float* gates)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+    {
+        while (rows > 0)
+        {
+            var take = TileProduct.NextRows<TLanes, TVector>(rows);
+            for (nint lane = 0; lane < PanelLayout.Block; lane += TLanes.Width)
+            {
+                switch (take)
+                {
+                    case 6:
+                        LstmTile<TLanes, TVector, N6>(panel + lane, a, pitch, count, gates + lane);
+                        break;
+                    case 5:
+                        LstmTile<TLanes, TVector, N5>(panel + lane, a, pitch, count, gates + lane);
+                        break;
+                    case 4:
+                        LstmTile<TLanes, TVector, N4>(panel + lane, a, pitch, count, gates + lane);
+                        break;
+                    case 3:
+                        LstmTile<TLanes, TVector, N3>(panel + lane, a, pitch, count, gates + lane);
+                        break;
+                    case 2:
+                        LstmTile<TLanes, TVector, N2>(panel + lane, a, pitch, count, gates + lane);
+                        break;
+                    default:
+                        LstmTile<TLanes, TVector, N1>(panel + lane, a, pitch, count, gates + lane);
+                        break;
+                }
+            }
+
+            rows -= take;
+            a += take * pitch;
+            gates += take * PanelLayout.GateBlocks;
+        }
     }
 
     /// <summary>Any number of rows of one GRU panel.</summary>

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using StreamLstm.Core.Numerics;
@@ -23,6 +22,10 @@ public sealed unsafe class StackedKernel
     private readonly AlignedArray _gates;
     private readonly AlignedArray[] _rows;
     private readonly AlignedArray _output;
+    private readonly LayerStep[] _plan;
+    private readonly nint _columns;
+    private readonly nint _hidden;
+    private readonly int _recordLength;
 
     public StackedKernel(StackedShape shape)
         : this(shape, KernelWidth.Chosen)
@@ -43,6 +46,25 @@ public sealed unsafe class StackedKernel
         }
 
         _output = new AlignedArray(TileRows * _layout.Columns);
+        _columns = _layout.Columns;
+        _hidden = shape.Hidden;
+        _recordLength = _layout.RecordLength;
+        _plan = new LayerStep[shape.Layers];
+        for (var layer = 0; layer < shape.Layers; layer++)
+        {
+            var last = layer == shape.Layers - 1;
+            _plan[layer] = new LayerStep
+            {
+                Rows = _rows[layer].Pointer + _layout.InputOffset(layer),
+                Pitch = _layout.RowPitch(layer),
+                InputRows = _layout.InputRows(layer),
+                Weights = _layout.PanelOffset(layer, 0),
+                PanelLength = _layout.PanelLength(layer),
+                State = layer * _layout.LayerState,
+                Copy = last ? _output.Pointer : _rows[layer + 1].Pointer,
+                CopyPitch = last ? _layout.Columns : _layout.RowPitch(layer + 1),
+            };
+        }
     }
 
     public StackedShape Shape => _layout.Shape;
@@ -52,6 +74,7 @@ public sealed unsafe class StackedKernel
     /// <param name="records">Of the kernel's shape; changed in place.</param>
     /// <param name="slots">[B], each slot at most once.</param>
     /// <param name="inputs">[B, I] row-major, finite: a NaN would not be seen to pass, limits swallow it.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Step(StackedWeights weights, StateRecords records, ReadOnlySpan<int> slots, ReadOnlySpan<float> inputs)
     {
         ArgumentNullException.ThrowIfNull(weights);
@@ -66,9 +89,12 @@ public sealed unsafe class StackedKernel
             throw new ArgumentException($"Expected {slots.Length} × {Shape.Inputs} inputs, got {inputs.Length}.", nameof(inputs));
         }
 
-        foreach (var slot in slots)
+        for (var i = 0; i < slots.Length; i++)
         {
-            records.RequireSlot(slot);
+            if ((uint)slots[i] >= (uint)records.Slots)
+            {
+                records.RequireSlot(slots[i]);
+            }
         }
 
         fixed (int* slot = slots)
@@ -96,10 +122,12 @@ public sealed unsafe class StackedKernel
                     break;
             }
         }
-    }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float* Pointer(AlignedArray array) => (float*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(array.Span));
+        // The kernels work on addresses into these.
+        GC.KeepAlive(weights);
+        GC.KeepAlive(records);
+        GC.KeepAlive(this);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Tiles<TLanes, TVector, TCell>(StackedWeights weights, StateRecords records, int* slots, int count, float* x)
@@ -107,18 +135,15 @@ public sealed unsafe class StackedKernel
         where TVector : struct
         where TCell : struct, ICell
     {
-        var layout = _layout;
-        var states = Pointer(records.Values);
-        var packed = Pointer(weights.Scaled);
-        var gates = Pointer(_gates);
-        var output = Pointer(_output);
-        nint recordLength = layout.RecordLength;
-        nint layerState = layout.LayerState;
-        nint columns = layout.Columns;
-        nint inputs = layout.Shape.Inputs;
-        nint hiddenRows = layout.Shape.Hidden;
-        var layers = layout.Shape.Layers;
-        var panels = layout.Panels;
+        var plan = _plan;
+        var gates = _gates.Pointer;
+        var states = records.Values.Pointer;
+        var packed = weights.Scaled.Pointer;
+        var columns = _columns;
+        nint recordLength = _recordLength;
+        var inputs = plan[0].InputRows;
+        var hiddenRows = _hidden;
+        var panels = (int)(columns / PanelLayout.Block);
         var current = stackalloc float*[TileRows];
         var next = stackalloc float*[TileRows];
         var rows = TileProduct.NextRows<TLanes, TVector>(count);
@@ -137,63 +162,59 @@ public sealed unsafe class StackedKernel
                 next[r] = states + (slots[r] * recordLength);
             }
 
-            var first = Pointer(_rows[0]);
-            nint firstPitch = layout.RowPitch(0);
-            var firstX = first + layout.InputOffset(0);
+            var firstX = plan[0].Rows;
             for (var r = 0; r < rows; r++)
             {
-                for (nint i = 0; i < inputs; i++)
+                nint i = 0;
+                for (; i + 4 <= inputs; i += 4)
                 {
-                    firstX[i] = *x++;
+                    Vector128.Load(x + i).Store(firstX + i);
                 }
 
-                firstX += firstPitch;
+                for (; i < inputs; i++)
+                {
+                    firstX[i] = x[i];
+                }
+
+                x += inputs;
+                firstX += plan[0].Pitch;
             }
 
-            for (var layer = 0; layer < layers; layer++)
+            for (var layer = 0; layer < plan.Length; layer++)
             {
-                var scratch = Pointer(_rows[layer]);
-                nint pitch = layout.RowPitch(layer);
-                var state = layer * layerState;
-                var target = scratch + layout.HiddenOffset(layer);
+                ref var step = ref plan[layer];
+                var pitch = step.Pitch;
+                var state = step.State;
+                var target = step.Rows + step.InputRows;
                 for (var r = 0; r < rows; r++, target += pitch)
                 {
                     var hidden = current[r] + state;
-                    for (nint column = 0; column < columns; column += PanelLayout.Block)
+                    for (nint column = 0; column < columns; column += TLanes.Width)
                     {
-                        for (nint lane = 0; lane < PanelLayout.Block; lane += TLanes.Width)
-                        {
-                            TLanes.Store(target + column + lane, TLanes.Load(hidden + column + lane));
-                        }
+                        TLanes.Store(target + column, TLanes.Load(hidden + column));
                     }
                 }
 
-                // h of this layer is the next one's input; above the last it goes nowhere.
-                var last = layer == layers - 1;
-                var copy = last ? output : Pointer(_rows[layer + 1]);
-                var copyPitch = last ? columns : layout.RowPitch(layer + 1);
-                nint inputRows = layout.InputRows(layer);
-                var a = scratch + layout.InputOffset(layer);
-                nint panelLength = layout.PanelLength(layer);
-                var panel = packed + layout.PanelOffset(layer, 0);
+                var panel = packed + step.Weights;
                 if (rows == 1)
                 {
-                    Row<TLanes, TVector, TCell>(panel, panelLength, panels, a, inputRows, hiddenRows, gates, current[0], state, columns, copy);
+                    Row<TLanes, TVector, TCell>(
+                        panel, step.PanelLength, panels, step.Rows, step.InputRows, hiddenRows, gates, current[0], state, columns, step.Copy);
                 }
                 else
                 {
-                    for (nint p = 0; p < panels; p++)
+                    for (nint column = 0; column < columns; column += PanelLayout.Block)
                     {
-                        Prefetch(next, nextRows, state + (p * PanelLayout.Block));
+                        Prefetch(next, nextRows, state + column);
                         if (TCell.IsLstm)
                         {
-                            Prefetch(next, nextRows, state + columns + (p * PanelLayout.Block));
+                            Prefetch(next, nextRows, state + columns + column);
                         }
 
-                        var column = p * PanelLayout.Block;
                         Tile<TLanes, TVector, TCell>(
-                            rows, panel, a, pitch, inputRows, hiddenRows, gates, current, state + column, columns, copy + column, copyPitch);
-                        panel += panelLength;
+                            rows, panel, step.Rows, pitch, step.InputRows, hiddenRows, gates, current, state + column, columns,
+                            step.Copy + column, step.CopyPitch);
+                        panel += step.PanelLength;
                     }
                 }
             }
@@ -264,9 +285,7 @@ public sealed unsafe class StackedKernel
         {
             if (TCell.IsLstm)
             {
-                TileProduct.Run<TLanes, TVector, TRows, N4, N0>(
-                    panel + lane, 0, a, pitch, 1, inputs + hidden, 1, 0,
-                    panel + PanelLayout.GateBlocks + lane, PanelLayout.GateBlocks, gates + lane, PanelLayout.GateBlocks);
+                GateProduct.LstmTile<TLanes, TVector, TRows>(panel + lane, a, pitch, inputs + hidden, gates + lane);
             }
             else
             {
@@ -353,6 +372,32 @@ public sealed unsafe class StackedKernel
             GateProduct.GruRow<TLanes, TVector, TPanels>(panel, panelLength, a, inputs, hidden, gates);
         }
     }
+}
+
+/// <summary>What a step needs to know of a layer.</summary>
+internal unsafe struct LayerStep
+{
+    /// <summary>Scratch rows [x|h].</summary>
+    public float* Rows;
+
+    /// <summary>Distance of the scratch rows.</summary>
+    public nint Pitch;
+
+    /// <summary>Length of x.</summary>
+    public nint InputRows;
+
+    /// <summary>Offset of the first panel in the packed weights.</summary>
+    public nint Weights;
+
+    public nint PanelLength;
+
+    /// <summary>Offset of the layer in a state record.</summary>
+    public nint State;
+
+    /// <summary>Where h goes besides: the next layer's x; above the last nobody reads it.</summary>
+    public float* Copy;
+
+    public nint CopyPitch;
 }
 
 /// <summary>The cell, known when the code is compiled.</summary>

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using StreamLstm.Core.Learning;
 using StreamLstm.Core.Numerics;
@@ -252,7 +251,7 @@ public sealed unsafe class StackedTrainer
         return values;
     }
 
-    private static float* Pointer(AlignedArray array) => (float*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(array.Span));
+    private static float* Pointer(AlignedArray array) => array.Pointer;
 
     /// <summary>h of a layer before step t.</summary>
     private Span<float> HiddenRow(int layer, int step, int sequence) =>
@@ -312,9 +311,7 @@ public sealed unsafe class StackedTrainer
                     {
                         var cell = (((t * panels) + p) * batch) * PanelLayout.Block;
                         var cells = Pointer(arrays.Cells!) + cell;
-                        TileProduct.Rows<TLanes, TVector, N4, N0>(
-                            batch, panel, 0, a, pitch, 1, inputRows + hiddenRows, 1, 0,
-                            panel + PanelLayout.GateBlocks, PanelLayout.GateBlocks, gates, PanelLayout.GateBlocks);
+                        GateProduct.LstmRows<TLanes, TVector>(batch, panel, a, pitch, inputRows + hiddenRows, gates);
                         TrainingCells.LstmForward<TLanes, TVector>(
                             gates, cells, cells + (batch * columns), Pointer(arrays.CellTanh!) + cell,
                             nextHidden + column, pitch, copy + column, copyPitch, batch);

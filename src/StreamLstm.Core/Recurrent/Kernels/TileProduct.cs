@@ -294,6 +294,7 @@ internal static unsafe class TileProduct
     }
 
     /// <summary>How many of the remaining rows to take next: sixes, and no lonely row after them where that is avoidable.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int NextRows<TLanes, TVector>(nint remaining)
         where TLanes : struct, ILanes<TVector>
         where TVector : struct =>
