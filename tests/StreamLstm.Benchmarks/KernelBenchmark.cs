@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Text.Json.Serialization;
 using StreamLstm.Core.Numerics;
@@ -238,15 +239,19 @@ internal static class KernelBenchmark
             {
                 var h = _trainer.Hidden(t);
                 var gradient = _trainer.HiddenGradient(t);
+                ref var from = ref MemoryMarshal.GetReference(h);
+                ref var to = ref MemoryMarshal.GetReference(gradient);
+                ref var target = ref MemoryMarshal.GetReference(_targets.AsSpan());
                 for (var b = 0; b < _trainer.Batch; b++)
                 {
-                    var row = h.Slice(b * _trainer.HiddenPitch, hidden);
-                    var target = _targets.AsSpan(b * hidden, hidden);
-                    var result = gradient.Slice(b * _trainer.HiddenGradientPitch, hidden);
-                    for (var i = 0; i + 8 <= row.Length; i += 8)
+                    for (var i = 0; i < hidden; i += 8)
                     {
-                        (Vector256.Create(row[i..]) - Vector256.Create<float>(target[i..])).CopyTo(result[i..]);
+                        (Vector256.LoadUnsafe(ref from, (nuint)i) - Vector256.LoadUnsafe(ref target, (nuint)i)).StoreUnsafe(ref to, (nuint)i);
                     }
+
+                    from = ref Unsafe.Add(ref from, _trainer.HiddenPitch);
+                    to = ref Unsafe.Add(ref to, _trainer.HiddenGradientPitch);
+                    target = ref Unsafe.Add(ref target, hidden);
                 }
             }
         }

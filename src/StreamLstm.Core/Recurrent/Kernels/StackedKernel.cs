@@ -146,7 +146,7 @@ public sealed unsafe class StackedKernel
         var panels = (int)(columns / PanelLayout.Block);
         var current = stackalloc float*[TileRows];
         var next = stackalloc float*[TileRows];
-        var rows = TileProduct.NextRows<TLanes, TVector>(count);
+        var rows = Math.Min(TileRows, count);
         for (var r = 0; r < rows; r++)
         {
             current[r] = states + (slots[r] * recordLength);
@@ -156,7 +156,7 @@ public sealed unsafe class StackedKernel
         {
             slots += rows;
             count -= rows;
-            var nextRows = TileProduct.NextRows<TLanes, TVector>(count);
+            var nextRows = Math.Min(TileRows, count);
             for (var r = 0; r < nextRows; r++)
             {
                 next[r] = states + (slots[r] * recordLength);
@@ -209,11 +209,15 @@ public sealed unsafe class StackedKernel
                         if (TCell.IsLstm)
                         {
                             Prefetch(next, nextRows, state + columns + column);
+                            GateProduct.LstmRows<TLanes, TVector>(rows, panel, step.Rows, pitch, step.InputRows + hiddenRows, gates);
+                        }
+                        else
+                        {
+                            GateProduct.GruRows<TLanes, TVector>(rows, panel, step.Rows, pitch, step.InputRows, hiddenRows, gates);
                         }
 
-                        Tile<TLanes, TVector, TCell>(
-                            rows, panel, step.Rows, pitch, step.InputRows, hiddenRows, gates, current, state + column, columns,
-                            step.Copy + column, step.CopyPitch);
+                        PanelCells<TLanes, TVector, TCell>(
+                            rows, gates, current, state + column, columns, step.Copy + column, step.CopyPitch);
                         panel += step.PanelLength;
                     }
                 }
@@ -238,59 +242,31 @@ public sealed unsafe class StackedKernel
         }
     }
 
-    /// <summary>Two to six rows of one panel.</summary>
+    /// <summary>The cells of one panel, four rows at a time.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile<TLanes, TVector, TCell>(
-        int rows, float* panel, float* a, nint pitch, nint inputs, nint hidden, float* gates,
-        float** records, nint state, nint cell, float* copy, nint copyPitch)
+    private static void PanelCells<TLanes, TVector, TCell>(
+        nint rows, float* gates, float** records, nint state, nint cell, float* copy, nint copyPitch)
         where TLanes : struct, ILanes<TVector>
         where TVector : struct
         where TCell : struct, ICell
     {
-        switch (rows)
+        nint row = 0;
+        for (; row + 4 <= rows; row += 4)
         {
-            case 6:
-                Gates<TLanes, TVector, TCell, N6>(panel, a, pitch, inputs, hidden, gates);
-                Cells<TLanes, TVector, TCell, N3>(0, gates, records, state, cell, copy, copyPitch);
-                Cells<TLanes, TVector, TCell, N3>(3, gates, records, state, cell, copy, copyPitch);
-                break;
-            case 5:
-                Gates<TLanes, TVector, TCell, N5>(panel, a, pitch, inputs, hidden, gates);
-                Cells<TLanes, TVector, TCell, N3>(0, gates, records, state, cell, copy, copyPitch);
-                Cells<TLanes, TVector, TCell, N2>(3, gates, records, state, cell, copy, copyPitch);
-                break;
-            case 4:
-                Gates<TLanes, TVector, TCell, N4>(panel, a, pitch, inputs, hidden, gates);
-                Cells<TLanes, TVector, TCell, N4>(0, gates, records, state, cell, copy, copyPitch);
-                break;
-            case 3:
-                Gates<TLanes, TVector, TCell, N3>(panel, a, pitch, inputs, hidden, gates);
-                Cells<TLanes, TVector, TCell, N3>(0, gates, records, state, cell, copy, copyPitch);
-                break;
-            default:
-                Gates<TLanes, TVector, TCell, N2>(panel, a, pitch, inputs, hidden, gates);
-                Cells<TLanes, TVector, TCell, N2>(0, gates, records, state, cell, copy, copyPitch);
-                break;
+            Cells<TLanes, TVector, TCell, N4>(row, gates, records, state, cell, copy, copyPitch);
         }
-    }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Gates<TLanes, TVector, TCell, TRows>(float* panel, float* a, nint pitch, nint inputs, nint hidden, float* gates)
-        where TLanes : struct, ILanes<TVector>
-        where TVector : struct
-        where TCell : struct, ICell
-        where TRows : struct, ICount
-    {
-        for (nint lane = 0; lane < PanelLayout.Block; lane += TLanes.Width)
+        switch (rows - row)
         {
-            if (TCell.IsLstm)
-            {
-                GateProduct.LstmTile<TLanes, TVector, TRows>(panel + lane, a, pitch, inputs + hidden, gates + lane);
-            }
-            else
-            {
-                GateProduct.GruTile<TLanes, TVector, TRows>(panel + lane, a, pitch, inputs, hidden, gates + lane);
-            }
+            case 3:
+                Cells<TLanes, TVector, TCell, N3>(row, gates, records, state, cell, copy, copyPitch);
+                break;
+            case 2:
+                Cells<TLanes, TVector, TCell, N2>(row, gates, records, state, cell, copy, copyPitch);
+                break;
+            case 1:
+                Cells<TLanes, TVector, TCell, N1>(row, gates, records, state, cell, copy, copyPitch);
+                break;
         }
     }
 

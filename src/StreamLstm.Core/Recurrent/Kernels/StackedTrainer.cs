@@ -368,12 +368,19 @@ public sealed unsafe class StackedTrainer
                     var gates = stepGates + (p * panelGates);
                     var target = gradient + layout.PanelOffset(layer, (int)p);
                     var inputTarget = target + PanelLayout.GateBlocks;
+
+                    // Next comes the panel after this one, or the first of the step before.
+                    var ahead = p + 1 < panels ? 1 : t > 0 ? 1 - (2 * panels) : 0;
+                    var nextGates = gates + (ahead * panelGates);
                     if (layout.IsLstm)
                     {
                         var cell = ((t * panels) + p) * batch * PanelLayout.Block;
+                        var before = Pointer(arrays.Cells!) + cell;
+                        var tanh = Pointer(arrays.CellTanh!) + cell;
+                        var aheadCell = ahead * batch * PanelLayout.Block;
                         TrainingCells.LstmBackward<TLanes, TVector>(
-                            gates, Pointer(arrays.Cells!) + cell, Pointer(arrays.CellTanh!) + cell, fromNext + column, fromAbove + column,
-                            columns, Pointer(arrays.CellGradient!) + (column * batch), target, batch);
+                            gates, before, tanh, fromNext + column, fromAbove + column, columns,
+                            Pointer(arrays.CellGradient!) + (column * batch), target, batch, nextGates, before + aheadCell, tanh + aheadCell);
                         TileProduct.Rows<TLanes, TVector, N4, N1>(
                             inputRows + hiddenRows, zeros, 0, a, 1, pitch, batch, 1, 0,
                             gates, PanelLayout.GateBlocks, inputTarget, rowLength);
@@ -381,7 +388,7 @@ public sealed unsafe class StackedTrainer
                     else
                     {
                         TrainingCells.GruBackward<TLanes, TVector>(
-                            gates, hidden + column, pitch, fromNext + column, fromAbove + column, columns, target, batch);
+                            gates, hidden + column, pitch, fromNext + column, fromAbove + column, columns, target, batch, nextGates);
                         TileProduct.Rows<TLanes, TVector, N3, N1>(
                             inputRows, zeros, 0, a, 1, pitch, batch, 1, 0, gates, PanelLayout.GateBlocks, inputTarget, rowLength);
                         TileProduct.Rows<TLanes, TVector, N3, N1>(

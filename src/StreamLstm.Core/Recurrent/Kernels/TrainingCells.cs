@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace StreamLstm.Core.Recurrent.Kernels;
 
@@ -23,6 +24,9 @@ internal static unsafe class TrainingCells
         nint row = 0;
         for (; row + 4 <= rows; row += 4)
         {
+            Prefetch(gates + ((rows + row) * PanelLayout.GateBlocks), 4 * PanelLayout.GateBlocks);
+            Prefetch(after + ((rows + row) * PanelLayout.Block), 4 * PanelLayout.Block);
+            Prefetch(tanh + ((rows + row) * PanelLayout.Block), 4 * PanelLayout.Block);
             LstmRows<TLanes, TVector, N4>(
                 gates + (row * PanelLayout.GateBlocks), before + (row * PanelLayout.Block), after + (row * PanelLayout.Block),
                 tanh + (row * PanelLayout.Block), hidden + (row * hiddenPitch), hiddenPitch, copy + (row * copyPitch), copyPitch);
@@ -49,6 +53,7 @@ internal static unsafe class TrainingCells
         nint row = 0;
         for (; row + 4 <= rows; row += 4)
         {
+            Prefetch(gates + ((rows + row) * PanelLayout.GateBlocks), 4 * PanelLayout.GateBlocks);
             GruRows<TLanes, TVector, N4>(
                 gates + (row * PanelLayout.GateBlocks), before + (row * hiddenPitch), hidden + (row * hiddenPitch), hiddenPitch,
                 copy + (row * copyPitch), copyPitch);
@@ -70,9 +75,11 @@ internal static unsafe class TrainingCells
     /// <param name="fromAbove">∂/∂h by way of the layer above or the loss, rows <paramref name="pitch"/> apart.</param>
     /// <param name="cell">[B, 16]: ∂/∂c by way of the next step in, of this step out.</param>
     /// <param name="bias">[64]: the sums over the batch are added to it.</param>
+    /// <param name="nextGates">What the next call will take, to be prefetched.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void LstmBackward<TLanes, TVector>(
-        float* gates, float* before, float* tanh, float* fromNext, float* fromAbove, nint pitch, float* cell, float* bias, nint rows)
+        float* gates, float* before, float* tanh, float* fromNext, float* fromAbove, nint pitch, float* cell, float* bias, nint rows,
+        float* nextGates, float* nextBefore, float* nextTanh)
         where TLanes : struct, ILanes<TVector>
         where TVector : struct
     {
@@ -88,6 +95,13 @@ internal static unsafe class TrainingCells
             var state = lane;
             for (nint row = 0; row < rows; row++)
             {
+                if (lane == 0)
+                {
+                    Prefetch(nextGates + (row * PanelLayout.GateBlocks), PanelLayout.GateBlocks);
+                    Prefetch(nextBefore + state, PanelLayout.Block);
+                    Prefetch(nextTanh + state, PanelLayout.Block);
+                }
+
                 var i = TLanes.Load(z);
                 var f = TLanes.Load(z + PanelLayout.Block);
                 var g = TLanes.Load(z + (2 * PanelLayout.Block));
@@ -127,7 +141,8 @@ internal static unsafe class TrainingCells
     /// <param name="before">h before the step, rows <paramref name="beforePitch"/> apart.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void GruBackward<TLanes, TVector>(
-        float* gates, float* before, nint beforePitch, float* fromNext, float* fromAbove, nint pitch, float* bias, nint rows)
+        float* gates, float* before, nint beforePitch, float* fromNext, float* fromAbove, nint pitch, float* bias, nint rows,
+        float* nextGates)
         where TLanes : struct, ILanes<TVector>
         where TVector : struct
     {
@@ -144,6 +159,11 @@ internal static unsafe class TrainingCells
             var state = before + lane;
             for (nint row = 0; row < rows; row++)
             {
+                if (lane == 0)
+                {
+                    Prefetch(nextGates + (row * PanelLayout.GateBlocks), PanelLayout.GateBlocks);
+                }
+
                 var n = TLanes.Load(p);
                 var r = TLanes.Load(p + PanelLayout.Block);
                 var z = TLanes.Load(p + (2 * PanelLayout.Block));
@@ -172,6 +192,22 @@ internal static unsafe class TrainingCells
             }
 
             AddBias<TLanes, TVector>(bias + lane, sumN, sumR, sumZ, sumM);
+        }
+    }
+
+    /// <summary>
+    /// What the next panel will read or write, towards the second-level cache: all steps together do not fit it, and the
+    /// hardware does not foresee that time runs backwards.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prefetch(float* address, int count)
+    {
+        if (Sse.IsSupported)
+        {
+            for (var i = 0; i < count; i += PanelLayout.Block)
+            {
+                Sse.Prefetch1(address + i);
+            }
         }
     }
 
