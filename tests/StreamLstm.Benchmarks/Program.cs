@@ -26,6 +26,18 @@ switch (args.FirstOrDefault())
         return report.Rows.Any(row => row.BytesPerStep > 0) ? 1 : 0;
     }
 
+    case "pipeline":
+    {
+        var report = await PipelineBenchmark.RunAsync();
+        Write(report);
+        foreach (var row in report.Rows)
+        {
+            Console.WriteLine(FormattableString.Invariant($"{row.Path,-12} H={row.H,-4} {row.Streams} streams {row.SamplesPerS,12:F0} samples/s"));
+        }
+
+        return 0;
+    }
+
     default:
         Console.Error.WriteLine("usage: kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT]");
         return 2;
@@ -39,6 +51,7 @@ void Write<T>(T report)
         {
             PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
             WriteIndented = true,
+            Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
         }));
     }
 }
