@@ -132,11 +132,12 @@ public class StackedTrainerTests
         var trainer = new StackedTrainer(StackedWeights.Create(new StackedShape(4, 32, 2), 1), 8, 16);
         Pass(trainer);
         trainer.Update(1e-3f);
+        var loss = new SquaredError(trainer);
         var before = GC.GetAllocatedBytesForCurrentThread();
         trainer.Forward();
-        trainer.Backward();
+        trainer.Backward(loss);
         trainer.Forward();
-        trainer.Backward();
+        trainer.Backward(loss);
         trainer.CarryState();
         trainer.Update(1e-3f, 1f / trainer.GradientNorm());
         Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
@@ -162,21 +163,26 @@ public class StackedTrainerTests
     {
         Fill(trainer, 0);
         trainer.Forward();
-        var loss = 0f;
-        for (var t = 0; t < trainer.Steps; t++)
+        var loss = new SquaredError(trainer);
+        trainer.Backward(loss);
+        return loss.Sum;
+    }
+
+    private sealed class SquaredError(StackedTrainer trainer) : IHiddenLoss
+    {
+        public float Sum { get; private set; }
+
+        public void Gradient(int step, ReadOnlySpan<float> hidden, Span<float> gradient)
         {
             for (var b = 0; b < trainer.Batch; b++)
             {
                 for (var unit = 0; unit < trainer.Shape.Hidden; unit++)
                 {
-                    var difference = trainer.Hidden(t)[(b * trainer.HiddenPitch) + unit] - Target;
-                    loss += 0.5f * difference * difference;
-                    trainer.HiddenGradient(t)[(b * trainer.HiddenGradientPitch) + unit] = difference;
+                    var difference = hidden[(b * trainer.HiddenPitch) + unit] - Target;
+                    Sum += 0.5f * difference * difference;
+                    gradient[(b * trainer.HiddenGradientPitch) + unit] = difference;
                 }
             }
         }
-
-        trainer.Backward();
-        return loss;
     }
 }

@@ -5,10 +5,24 @@ using StreamLstm.Core.Numerics;
 
 namespace StreamLstm.Core.Recurrent.Kernels;
 
+/// <summary>What is to be made small, as a function of h of the last layer.</summary>
+public interface IHiddenLoss
+{
+    /// <summary>
+    /// Writes ∂ loss/∂h of step t. Called during the backward pass, for the last step first, while the step's h is still in
+    /// the caches.
+    /// </summary>
+    /// <param name="step">t.</param>
+    /// <param name="hidden">B rows of H, <see cref="StackedTrainer.HiddenPitch"/> apart.</param>
+    /// <param name="gradient">
+    /// B rows of H, <see cref="StackedTrainer.HiddenGradientPitch"/> apart, all to be written; the padding between them stays zero.
+    /// </param>
+    void Gradient(int step, ReadOnlySpan<float> hidden, Span<float> gradient);
+}
+
 /// <summary>
 /// Truncated back-propagation through time for stacked LSTM or GRU layers, with Adam. Per block of sequences:
-/// write <see cref="Inputs"/>, <see cref="Forward"/>, read <see cref="Hidden"/>, write <see cref="HiddenGradient"/>,
-/// <see cref="Backward"/>; then <see cref="Update"/>.
+/// write <see cref="Inputs"/>, <see cref="Forward"/>, <see cref="Backward"/> with a loss on h; then <see cref="Update"/>.
 /// </summary>
 /// <remarks>
 /// A block is at most <see cref="MaxBlock"/> sequences. A larger batch is several blocks before one update: its gradient is
@@ -58,7 +72,7 @@ public sealed unsafe class StackedTrainer
         _blockGradient = new AlignedArray(_layout.WeightLength);
         _adam = new AdamOptimizer(_layout.WeightLength);
         _discarded = new AlignedArray(batch * _layout.Columns);
-        _hiddenGradient = new AlignedArray(steps * batch * _layout.Columns);
+        _hiddenGradient = new AlignedArray(batch * _layout.Columns);
         _inputGradient = new AlignedArray(batch * _layout.Columns);
         _layers = new Layer[Shape.Layers];
         for (var layer = 0; layer < _layers.Length; layer++)
@@ -78,7 +92,7 @@ public sealed unsafe class StackedTrainer
     /// <summary>Distance of rows in <see cref="Hidden"/>.</summary>
     public int HiddenPitch => _layout.RowPitch(Shape.Layers - 1);
 
-    /// <summary>Distance of rows in <see cref="HiddenGradient"/>: H padded to a multiple of 16.</summary>
+    /// <summary>Distance of the rows <see cref="IHiddenLoss"/> writes: H padded to a multiple of 16.</summary>
     public int HiddenGradientPitch => _layout.Columns;
 
     /// <summary>The gradient gathered since the last update, in panel layout.</summary>
@@ -98,16 +112,6 @@ public sealed unsafe class StackedTrainer
         var last = _layers[^1];
         return last.Rows.Span.Slice(
             ((step + 1) * Batch * HiddenPitch) + _layout.HiddenOffset(Shape.Layers - 1), ((Batch - 1) * HiddenPitch) + _layout.Columns);
-    }
-
-    /// <summary>
-    /// ∂ loss/∂h of the last layer after step t, to be written before <see cref="Backward"/>:
-    /// B rows of H, <see cref="HiddenGradientPitch"/> apart, padding zero.
-    /// </summary>
-    public Span<float> HiddenGradient(int step)
-    {
-        Require(step, 0);
-        return _hiddenGradient.Span.Slice(step * Batch * _layout.Columns, Batch * _layout.Columns);
     }
 
     /// <summary>Starts the sequences of the next <see cref="Forward"/> from zero states.</summary>
@@ -158,20 +162,21 @@ public sealed unsafe class StackedTrainer
     }
 
     /// <summary>Adds the block's gradient to the update to come. Once per <see cref="Forward"/>: gradients replace the gates.</summary>
-    public void Backward()
+    public void Backward(IHiddenLoss loss)
     {
+        ArgumentNullException.ThrowIfNull(loss);
         var gradient = _blocks == 0 ? _gradient : _blockGradient;
         gradient.Span.Clear();
         switch (_width)
         {
             case VectorWidth.Bits512:
-                Backward<Lanes512, Vector512<float>>(gradient);
+                Backward<Lanes512, Vector512<float>>(gradient, loss);
                 break;
             case VectorWidth.Bits256:
-                Backward<Lanes256, Vector256<float>>(gradient);
+                Backward<Lanes256, Vector256<float>>(gradient, loss);
                 break;
             default:
-                Backward<Lanes128, Vector128<float>>(gradient);
+                Backward<Lanes128, Vector128<float>>(gradient, loss);
                 break;
         }
 
@@ -328,7 +333,7 @@ public sealed unsafe class StackedTrainer
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Backward<TLanes, TVector>(AlignedArray gradientArray)
+    private void Backward<TLanes, TVector>(AlignedArray gradientArray, IHiddenLoss loss)
         where TLanes : struct, ILanes<TVector>
         where TVector : struct
     {
@@ -351,6 +356,7 @@ public sealed unsafe class StackedTrainer
 
         for (nint t = Steps - 1; t >= 0; t--)
         {
+            loss.Gradient((int)t, Hidden((int)t), _hiddenGradient.Span);
             for (var layer = _layers.Length - 1; layer >= 0; layer--)
             {
                 var arrays = _layers[layer];
@@ -360,7 +366,7 @@ public sealed unsafe class StackedTrainer
                 var a = rows + layout.InputOffset(layer);
                 var hidden = rows + layout.HiddenOffset(layer);
                 var fromNext = Pointer(arrays.FromNext);
-                var fromAbove = layer == _layers.Length - 1 ? Pointer(_hiddenGradient) + (t * batch * columns) : inputGradient;
+                var fromAbove = layer == _layers.Length - 1 ? Pointer(_hiddenGradient) : inputGradient;
                 var stepGates = Pointer(arrays.Gates) + (t * panels * panelGates);
                 for (nint p = 0; p < panels; p++)
                 {
