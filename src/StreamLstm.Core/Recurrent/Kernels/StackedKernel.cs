@@ -150,6 +150,10 @@ public sealed unsafe class StackedKernel
         for (var r = 0; r < rows; r++)
         {
             current[r] = states + (slots[r] * recordLength);
+            for (nint line = 0; line < recordLength; line += PanelLayout.Block)
+            {
+                Prefetch(current + r, 1, line);
+            }
         }
 
         while (count > 0)
