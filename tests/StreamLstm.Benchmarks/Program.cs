@@ -13,7 +13,7 @@ switch (args.FirstOrDefault())
     case "kernels":
     {
         var report = KernelBenchmark.Run(
-            options.GetValueOrDefault("--filter", ""), double.Parse(options.GetValueOrDefault("--seconds", "20"), CultureInfo.InvariantCulture));
+            options.GetValueOrDefault("--filter", ""), double.Parse(options.GetValueOrDefault("--seconds", "26"), CultureInfo.InvariantCulture));
         Write(report);
         Console.WriteLine(FormattableString.Invariant($"{report.Cpu}, FMA peak of one core {report.PeakGflops:F1} GFLOP/s"));
         Console.WriteLine("kind  cell width    I    H  L    B   T    M steps/s  GFLOP/s  % peak  bytes/step");

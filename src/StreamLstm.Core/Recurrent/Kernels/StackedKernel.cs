@@ -38,7 +38,7 @@ public sealed unsafe class StackedKernel
         KernelWidth.Require(width);
         _width = width;
         _layout = new PanelLayout(shape);
-        _gates = new AlignedArray(TileRows * PanelLayout.GateBlocks);
+        _gates = new AlignedArray(2 * TileRows * PanelLayout.GateBlocks);
         _rows = new AlignedArray[shape.Layers];
         for (var layer = 0; layer < shape.Layers; layer++)
         {
@@ -207,22 +207,37 @@ public sealed unsafe class StackedKernel
                 }
                 else
                 {
-                    for (nint column = 0; column < columns; column += PanelLayout.Block)
+                    // A panel's cells run after the next panel's product: they need not wait for its last sums.
+                    var fresh = gates;
+                    var ready = gates + (TileRows * PanelLayout.GateBlocks);
+                    for (nint column = 0; column <= columns; column += PanelLayout.Block)
                     {
-                        Prefetch(next, nextRows, state + column);
-                        if (TCell.IsLstm)
+                        if (column < columns)
                         {
-                            Prefetch(next, nextRows, state + columns + column);
-                            GateProduct.LstmRows<TLanes, TVector>(rows, panel, step.Rows, pitch, step.InputRows + hiddenRows, gates);
-                        }
-                        else
-                        {
-                            GateProduct.GruRows<TLanes, TVector>(rows, panel, step.Rows, pitch, step.InputRows, hiddenRows, gates);
+                            Prefetch(next, nextRows, state + column);
+                            if (TCell.IsLstm)
+                            {
+                                Prefetch(next, nextRows, state + columns + column);
+                                GateProduct.LstmRows<TLanes, TVector>(rows, panel, step.Rows, pitch, step.InputRows + hiddenRows, fresh);
+                            }
+                            else
+                            {
+                                GateProduct.GruRows<TLanes, TVector>(rows, panel, step.Rows, pitch, step.InputRows, hiddenRows, fresh);
+                            }
+
+                            panel += step.PanelLength;
                         }
 
-                        PanelCells<TLanes, TVector, TCell>(
-                            rows, gates, current, state + column, columns, step.Copy + column, step.CopyPitch);
-                        panel += step.PanelLength;
+                        if (column > 0)
+                        {
+                            var previous = column - PanelLayout.Block;
+                            PanelCells<TLanes, TVector, TCell>(
+                                rows, ready, current, state + previous, columns, step.Copy + previous, step.CopyPitch);
+                        }
+
+                        var filled = fresh;
+                        fresh = ready;
+                        ready = filled;
                     }
                 }
             }

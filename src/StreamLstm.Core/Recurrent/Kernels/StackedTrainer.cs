@@ -43,7 +43,6 @@ public sealed unsafe class StackedTrainer
     private readonly AlignedArray _blockGradient;
     private readonly AdamOptimizer _adam;
     private readonly AlignedArray _zeros = new(PanelLayout.GateBlocks);
-    private readonly AlignedArray _discarded;
     private readonly AlignedArray _hiddenGradient;
     private readonly AlignedArray _inputGradient;
     private readonly Layer[] _layers;
@@ -71,7 +70,6 @@ public sealed unsafe class StackedTrainer
         _gradient = new AlignedArray(_layout.WeightLength);
         _blockGradient = new AlignedArray(_layout.WeightLength);
         _adam = new AdamOptimizer(_layout.WeightLength);
-        _discarded = new AlignedArray(batch * _layout.Columns);
         _hiddenGradient = new AlignedArray(batch * _layout.Columns);
         _inputGradient = new AlignedArray(batch * _layout.Columns);
         _layers = new Layer[Shape.Layers];
@@ -305,8 +303,10 @@ public sealed unsafe class StackedTrainer
                 var hidden = rows + layout.HiddenOffset(layer);
                 var nextHidden = hidden + (batch * pitch);
                 var last = layer == _layers.Length - 1;
-                nint copyPitch = last ? columns : layout.RowPitch(layer + 1);
-                var copy = last ? Pointer(_discarded) : Pointer(_layers[layer + 1].Rows) + (t * batch * copyPitch);
+
+                // h is the next layer's input; above the last layer nobody reads it, so it goes where it goes anyway.
+                nint copyPitch = last ? pitch : layout.RowPitch(layer + 1);
+                var copy = last ? nextHidden : Pointer(_layers[layer + 1].Rows) + (t * batch * copyPitch);
                 for (nint p = 0; p < panels; p++)
                 {
                     var column = p * PanelLayout.Block;
