@@ -4,8 +4,10 @@
 usage: compare_torch.py [--rounds N] [--json OUT]
 
 The benchmark must be built (dotnet build -c Release tests/StreamLstm.Benchmarks). STREAMLSTM_BENCHMARKS names its .dll if it
-lies elsewhere. Run it with a Python that has torch; OPENBLAS_CORETYPE=SkylakeX is set for OpenBLAS, which otherwise takes slow
-kernels on processors it does not know.
+lies elsewhere. Run it with a Python that has torch. A torch without MKL (Debian's) is only as good as the system's BLAS: with
+the reference BLAS it is some ten times slower, so install OpenBLAS or name its folder in LD_LIBRARY_PATH; the first line
+printed tells what it reaches. OPENBLAS_CORETYPE=SkylakeX is set because OpenBLAS otherwise takes slow kernels on processors it
+does not know.
 
 Inference: one step of B of 10,000 streams in random slots, states gathered (index_select) and scattered (index_copy_).
 Training: forward, squared error of the last layer's h at every step, backward, Adam; T = 64.
@@ -20,6 +22,7 @@ import time
 
 os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import torch  # noqa: E402  (after the variables it reads)
 
@@ -73,6 +76,17 @@ def train(cell, inputs, hidden, layers, batch, seconds):
     return calls * batch * STEPS / (time.perf_counter() - start)
 
 
+def matrix_product():
+    """GFLOP/s of torch's own single-precision matrix product."""
+    a, b = torch.rand(512, 512), torch.rand(512, 512)
+    rates = []
+    for _ in range(20):
+        start = time.perf_counter()
+        torch.mm(a, b)
+        rates.append(2 * 512 ** 3 / (time.perf_counter() - start) / 1e9)
+    return max(rates)
+
+
 def ours(program, seconds):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "kernels.json")
@@ -90,6 +104,7 @@ def main():
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    print(f"torch {torch.__version__}: matrix product 512 x 512 x 512 at {matrix_product():.0f} GFLOP/s")
     results = {}
     for _ in range(rounds):
         mine = ours(program, 3)
@@ -100,7 +115,7 @@ def main():
                     results.setdefault(("infer", cell, *shape, batch), []).append((mine[("infer", cell, *shape, batch)], rate))
                 rate = train(cell, *shape, 64, 0.3)
                 results.setdefault(("train", cell, *shape, 64), []).append((mine[("train", cell, *shape, 64)], rate))
-    print(f"torch {torch.__version__}, one thread, {rounds} rounds, medians; million steps/s")
+    print(f"one thread, {rounds} rounds, medians; million steps/s")
     print("kind  cell    I    H  L    B   StreamLstm      torch   ratio")
     rows = []
     for (kind, cell, inputs, hidden, layers, batch), pairs in results.items():
