@@ -5,6 +5,7 @@ using System.Runtime.Intrinsics;
 using System.Text.Json.Serialization;
 using StreamLstm.Core.Numerics;
 using StreamLstm.Core.Recurrent.Kernels;
+using StreamLstm.Core.Recurrent.Layers;
 
 namespace StreamLstm.Benchmarks;
 

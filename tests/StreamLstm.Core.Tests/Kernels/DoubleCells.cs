@@ -1,4 +1,5 @@
 using StreamLstm.Core.Recurrent.Kernels;
+using StreamLstm.Core.Recurrent.Layers;
 
 namespace StreamLstm.Core.Tests.Kernels;
 

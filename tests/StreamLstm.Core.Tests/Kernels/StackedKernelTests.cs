@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using StreamLstm.Core.Numerics;
 using StreamLstm.Core.Recurrent.Kernels;
+using StreamLstm.Core.Recurrent.Layers;
 
 namespace StreamLstm.Core.Tests.Kernels;
 

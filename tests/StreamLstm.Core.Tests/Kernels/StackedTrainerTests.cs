@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using StreamLstm.Core.Recurrent.Kernels;
+using StreamLstm.Core.Recurrent.Layers;
 
 namespace StreamLstm.Core.Tests.Kernels;
 

@@ -141,7 +141,7 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<float>>
     public static Vector256<float> Max(Vector256<float> a, Vector256<float> b) => Vector256.MaxNative(a, b);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> Limit(Vector256<float> x) => 
+    public static Vector256<float> Limit(Vector256<float> x) =>
         Vector256.MaxNative(Vector256.MinNative(x, Vector256.Create(PanelMath.ExponentLimit)), Vector256.Create(-PanelMath.ExponentLimit));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -191,7 +191,7 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<float>>
     public static Vector128<float> Max(Vector128<float> a, Vector128<float> b) => Vector128.MaxNative(a, b);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> Limit(Vector128<float> x) => 
+    public static Vector128<float> Limit(Vector128<float> x) =>
         Vector128.MaxNative(Vector128.MinNative(x, Vector128.Create(PanelMath.ExponentLimit)), Vector128.Create(-PanelMath.ExponentLimit));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

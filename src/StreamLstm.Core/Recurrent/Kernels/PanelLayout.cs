@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using StreamLstm.Core.Recurrent.Layers;
 
 namespace StreamLstm.Core.Recurrent.Kernels;
 

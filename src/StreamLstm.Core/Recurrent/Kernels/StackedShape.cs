@@ -1,14 +1,8 @@
+using StreamLstm.Core.Recurrent.Layers;
+
 namespace StreamLstm.Core.Recurrent.Kernels;
 
-public enum CellKind
-{
-    Lstm,
-
-    /// <summary>PyTorch's form: the reset gate multiplies W_hn·h + b_hn.</summary>
-    Gru,
-}
-
-/// <summary>Sizes of L stacked recurrent layers of H units on I inputs, without a head.</summary>
+/// <summary>Sizes of L stacked LSTM or GRU layers (PyTorch's form) of H units on I inputs, without a head.</summary>
 public readonly record struct StackedShape(int Inputs, int Hidden, int Layers, CellKind Cell = CellKind.Lstm)
 {
     /// <summary>Largest <see cref="Inputs"/> and <see cref="Hidden"/>; keeps every length within an int.</summary>
@@ -64,7 +58,7 @@ public readonly record struct StackedShape(int Inputs, int Hidden, int Layers, C
             || Cell is not (CellKind.Lstm or CellKind.Gru))
         {
             throw new ArgumentException(
-                $"Inputs and Hidden must lie in 1…{MaxDimension}, Layers in 1…{MaxLayers}, got {this}.", argument);
+                $"Inputs and Hidden must lie in 1…{MaxDimension}, Layers in 1…{MaxLayers}, Cell must be Lstm or Gru, got {this}.", argument);
         }
     }
 }

@@ -1,4 +1,5 @@
 using StreamLstm.Core.Numerics;
+using StreamLstm.Core.Recurrent.Layers;
 
 namespace StreamLstm.Core.Recurrent.Kernels;
 
