@@ -198,7 +198,11 @@ public sealed class ForecastPlan
     /// <summary>Horizon steps at which statistics are kept: 1, 2, 4, 8, 16, 32 (below K) and K; other steps interpolate.</summary>
     public int[] Knots { get; }
 
-    /// <summary>Size of one state record in 4-byte words.</summary>
+    /// <summary>
+    /// Size of one state record in 4-byte words. With H = 32 and three quantiles: hourly frames and K = 48, 6.6 KB without and 70 KB with
+    /// linear experts; quarter-hourly frames and K = 96, 12 and 106 KB. The linear part is 64·(64 + S + 2K) + 16·(16 + S + 2K) words for S
+    /// learnt steps (at most 48), and little more.
+    /// </summary>
     public int RecordWords { get; }
 
     /// <summary>Frames of history in a record.</summary>

@@ -76,8 +76,8 @@ public sealed class SeriesModel
     private const int FltCollectiveMean = 4;
 
     private const float LevelRate = 0.002f;
-    private const float DayRate = 0.12f;
-    private const float WeekRate = 0.15f;
+    private const float DayRate = 0.08f;
+    private const float WeekRate = 0.05f;
     private const float HedgeRate = 4;
 
     /// <summary>
