@@ -51,7 +51,8 @@ internal static class NetworkCases
         QuantileHead => new LossOptions { Kind = LossKind.Pinball },
         SoftmaxHead softmax => new LossOptions
         {
-            Kind = LossKind.CrossEntropy, ClassWeights = [.. Enumerable.Range(1, softmax.Classes).Select(c => 0.5 * c)],
+            Kind = LossKind.CrossEntropy,
+            ClassWeights = [.. Enumerable.Range(1, softmax.Classes).Select(c => 0.5 * c)],
         },
         _ => new LossOptions { Kind = LossKind.MeanSquared },
     };
@@ -86,8 +87,13 @@ internal static class NetworkCases
         Add("Lstm-peepholes", linear, Layer(CellKind.Lstm, 3) with { Peepholes = true });
         Add("Lstm-peepholes-everything", new QuantileHead(1, [0.1, 0.5, 0.9]), Layer(CellKind.Lstm, 4) with
         {
-            Peepholes = true, RecurrentActivation = Activation.HardSigmoid, Activation = Activation.Sigmoid,
-            InputDropout = 0.2, RecurrentDropout = 0.2, KernelL2 = 0.01, Backwards = true,
+            Peepholes = true,
+            RecurrentActivation = Activation.HardSigmoid,
+            Activation = Activation.Sigmoid,
+            InputDropout = 0.2,
+            RecurrentDropout = 0.2,
+            KernelL2 = 0.01,
+            Backwards = true,
         });
         Add("Gru-reset-before", linear, Layer(CellKind.Gru, 3) with { ResetAfter = false });
         Add("Gru-reset-before-stacked", linear, Layer(CellKind.Gru, 3) with { ResetAfter = false }, Layer(CellKind.Gru, 2) with { ResetAfter = false });

@@ -39,7 +39,9 @@ public class PyTorchLayerTests(ITestOutputHelper output)
 
         var trainer = new NetworkTrainer<float>(network, new TrainingOptions
         {
-            Loss = new LossOptions { Kind = LossKind.MeanSquared }, Optimizer = optimizer, ClipNorm = 1,
+            Loss = new LossOptions { Kind = LossKind.MeanSquared },
+            Optimizer = optimizer,
+            ClipNorm = 1,
         });
         state.Clear();
         var loss = trainer.LossAndGradient(window, state)!.Value;

@@ -39,7 +39,11 @@ public class NetworkTrainerTests
         var network = RecurrentNetwork<float>.Create(options, 1);
         var trainer = new NetworkTrainer<float>(network, new TrainingOptions
         {
-            Loss = NetworkCases.LossFor(options.Head), Epochs = 5, BatchSize = 7, ClipNorm = 1, Schedule = new CosineSchedule { Steps = 15 },
+            Loss = NetworkCases.LossFor(options.Head),
+            Epochs = 5,
+            BatchSize = 7,
+            ClipNorm = 1,
+            Schedule = new CosineSchedule { Steps = 15 },
         });
 
         trainer.Fit(NetworkCases.Window<float>(options, 9, 20));
@@ -53,8 +57,13 @@ public class NetworkTrainerTests
         // A linear cell without recurrence: h = Σ x over 400 inputs of 1, so the masks can be counted.
         var layer = new RecurrentLayerOptions
         {
-            Cell = CellKind.SimpleRnn, Units = 1, Activation = Activation.Linear, Bias = false, InputDropout = 0.25,
-            RecurrentInitializer = Initializer.Zeros, ReturnSequences = true,
+            Cell = CellKind.SimpleRnn,
+            Units = 1,
+            Activation = Activation.Linear,
+            Bias = false,
+            InputDropout = 0.25,
+            RecurrentInitializer = Initializer.Zeros,
+            ReturnSequences = true,
         };
         var options = new NetworkOptions { Inputs = 400, Layers = [layer], Head = new LinearHead(1) };
         var network = RecurrentNetwork<double>.Create(options, 1);
@@ -92,7 +101,10 @@ public class NetworkTrainerTests
             // At a rate too small to move a weight the windows' mean loss is that of the whole sequence.
             var trainer = new NetworkTrainer<float>(network, new TrainingOptions
             {
-                Loss = Squares, Window = 4, Epochs = 1, Optimizer = new SgdOptions { LearningRate = 1e-30 },
+                Loss = Squares,
+                Window = 4,
+                Epochs = 1,
+                Optimizer = new SgdOptions { LearningRate = 1e-30 },
             });
             var fit = trainer.Fit(data);
 
@@ -108,7 +120,9 @@ public class NetworkTrainerTests
         var network = RecurrentNetwork<float>.Create(Lstm with { Layers = [NetworkCases.Layer(CellKind.SimpleRnn, 3) with { Activation = Activation.Linear }] }, 1);
         var trainer = new NetworkTrainer<float>(network, new TrainingOptions
         {
-            Loss = Squares, Epochs = 200, Optimizer = new SgdOptions { LearningRate = 1e3 },
+            Loss = Squares,
+            Epochs = 200,
+            Optimizer = new SgdOptions { LearningRate = 1e3 },
         });
 
         var fit = trainer.Fit(data);
@@ -157,7 +171,10 @@ public class NetworkTrainerTests
         var network = RecurrentNetwork<float>.Create(Lstm, 1);
         var trainer = new NetworkTrainer<float>(network, new TrainingOptions
         {
-            Loss = Squares, Epochs = 100, Patience = 3, Optimizer = new AdamOptions { LearningRate = 0.02 },
+            Loss = Squares,
+            Epochs = 100,
+            Patience = 3,
+            Optimizer = new AdamOptions { LearningRate = 0.02 },
         });
 
         var fit = trainer.Fit(data, opposite);
@@ -213,7 +230,10 @@ public class NetworkTrainerTests
         var data = NetworkCases.Window<float>(Lstm, 4, 4);
         var trainer = new NetworkTrainer<float>(RecurrentNetwork<float>.Create(Lstm, 1), new TrainingOptions
         {
-            Loss = Squares, Epochs = 12, Optimizer = new SgdOptions { LearningRate = 1e-20 }, Schedule = new PlateauSchedule { Patience = 2 },
+            Loss = Squares,
+            Epochs = 12,
+            Optimizer = new SgdOptions { LearningRate = 1e-20 },
+            Schedule = new PlateauSchedule { Patience = 2 },
         });
 
         trainer.Fit(data);

@@ -28,7 +28,9 @@ internal static class CellComparisonSample
             {
                 var options = new NetworkOptions
                 {
-                    Inputs = 1, Layers = [new RecurrentLayerOptions { Cell = cell, Units = 24 }], Head = new LinearHead(1),
+                    Inputs = 1,
+                    Layers = [new RecurrentLayerOptions { Cell = cell, Units = 24 }],
+                    Head = new LinearHead(1),
                 };
                 var network = RecurrentNetwork<float>.Create(options, seed: 3);
                 var trainer = new NetworkTrainer<float>(network, new TrainingOptions
