@@ -17,6 +17,12 @@ public enum Expert
 
     /// <summary>The shared recurrent network.</summary>
     Recurrent = 4,
+
+    /// <summary>Least squares on lags, the week-ago window and the calendar (rich tier).</summary>
+    Linear = 5,
+
+    /// <summary>Least squares on the latest deviations from the seasonal profile (rich tier).</summary>
+    Deviation = 6,
 }
 
 /// <summary>Where in the local day and week a frame lies.</summary>
@@ -32,13 +38,31 @@ public readonly record struct FramePhase(int DayPhase, int WeekPhase);
 public sealed class ForecastPlan
 {
     /// <summary>M.</summary>
-    public const int Experts = 5;
+    public const int Experts = 7;
 
     /// <summary>Samples of the day-ago and week-ago windows, and of the seasonal forecast, that feed the network.</summary>
     internal const int WindowSamples = 8;
 
+    /// <summary>Counters per knot: of losses, of the network's, of the linear experts'.</summary>
+    internal const int LossCounts = 3;
+
     private const int CalendarInputs = 10;
     private const int CollectiveFrames = 12;
+
+    /// <summary>Longest input of the wide linear expert.</summary>
+    private const int MostWideInputs = 64;
+
+    /// <summary>Latest seasonal deviations among them.</summary>
+    internal const int WideDeviations = 3;
+
+    /// <summary>Constant, calendar, mean deviation and latest deviations.</summary>
+    private const int WideFixed = 10 + WideDeviations;
+
+    /// <summary>Input of the narrow linear expert.</summary>
+    internal const int NarrowInputs = 16;
+
+    /// <summary>Horizon steps the linear experts learn; between them their corrections to the seasonal profile are interpolated.</summary>
+    private const int MostLinearSteps = 48;
 
     /// <param name="dayFrames">m1, or 0 for series without a daily season.</param>
     /// <param name="weekFrames">m2 = 7·m1, or 0 for none.</param>
@@ -46,7 +70,8 @@ public sealed class ForecastPlan
     /// <param name="hidden">H ≥ 1.</param>
     /// <param name="quantiles">Ascending levels in (0,1) with .5 among them.</param>
     /// <param name="falseAlarmsPerFrame">Chosen probability that a frame of an ordinary series raises an alarm.</param>
-    public ForecastPlan(int dayFrames, int weekFrames, int horizon, int hidden, IReadOnlyList<double> quantiles, double falseAlarmsPerFrame)
+    /// <param name="linear">Whether the mixture has linear experts (rich tier).</param>
+    public ForecastPlan(int dayFrames, int weekFrames, int horizon, int hidden, IReadOnlyList<double> quantiles, double falseAlarmsPerFrame, bool linear = false)
     {
         ArgumentNullException.ThrowIfNull(quantiles);
         ArgumentOutOfRangeException.ThrowIfNegative(dayFrames);
@@ -96,6 +121,12 @@ public sealed class ForecastPlan
         Window = BuildWindow();
         Inputs = 2 + (dayFrames > 0 ? 2 + Window.Length : 0) + (weekFrames > 0 ? 2 + Window.Length : 0) + Window.Length + CalendarInputs + 1;
 
+        HasLinear = linear;
+        LinearSteps = BuildLinearSteps();
+        LinearLags = BuildLinearLags();
+        LinearDeviationLags = BuildDeviationLags();
+        LinearHistory = Math.Max(horizon, LinearDeviationLags[^1] + 1);
+
         var at = 0;
         int Take(int words)
         {
@@ -113,7 +144,7 @@ public sealed class ForecastPlan
         DaySeason = Take(Math.Max(1, dayFrames));
         WeekSeason = Take(Math.Max(1, weekFrames));
         Loss = Take(Knots.Length * Experts);
-        LossCount = Take(Knots.Length * 2);
+        LossCount = Take(Knots.Length * LossCounts);
         PendingSeasonal = Take(PendingLength);
         PendingRecurrent = Take(PendingLength);
         PendingMix = Take(PendingLength);
@@ -126,6 +157,19 @@ public sealed class ForecastPlan
         Tails = Take(3 * Scoring.TailCalibrator.Words);
         Baseline = Take(HourBins * 2);
         Collective = Take(CollectiveFrames);
+        if (linear)
+        {
+            PendingLinear = Take(PendingLength);
+            PendingDeviation = Take(PendingLength);
+            LinearLevel = Take(horizon);
+            LinearChange = Take(horizon);
+            LinearDeviation = Take(LinearHistory);
+            LinearMean = Take(2);
+            LinearWide = Take(RecursiveLeastSquares.WordsFor(WideInputs, horizon, LinearSteps.Length));
+            LinearNarrow = Take(RecursiveLeastSquares.WordsFor(NarrowInputs, horizon, LinearSteps.Length));
+            LinearWords = at - LinearLevel;
+        }
+
         RecordWords = (at + 15) / 16 * 16;
     }
 
@@ -144,6 +188,9 @@ public sealed class ForecastPlan
 
     public double FalseAlarmsPerFrame { get; }
 
+    /// <summary>Whether the mixture has linear experts.</summary>
+    public bool HasLinear { get; }
+
     public float[] Quantiles { get; }
 
     public int MedianIndex { get; }
@@ -151,7 +198,11 @@ public sealed class ForecastPlan
     /// <summary>Horizon steps at which statistics are kept: 1, 2, 4, 8, 16, 32 (below K) and K; other steps interpolate.</summary>
     public int[] Knots { get; }
 
-    /// <summary>Size of one state record in 4-byte words.</summary>
+    /// <summary>
+    /// Size of one state record in 4-byte words. With H = 32 and three quantiles: hourly frames and K = 48, 6.6 KB without and 70 KB with
+    /// linear experts; quarter-hourly frames and K = 96, 12 and 106 KB. The linear part is 64·(64 + S + 2K) + 16·(16 + S + 2K) words for S
+    /// learnt steps (at most 48), and little more.
+    /// </summary>
     public int RecordWords { get; }
 
     /// <summary>Frames of history in a record.</summary>
@@ -173,6 +224,21 @@ public sealed class ForecastPlan
 
     /// <summary>Horizon steps whose day-ago, week-ago and seasonal values the network reads.</summary>
     internal int[] Window { get; }
+
+    /// <summary>Length of the wide linear expert's input: constant, calendar, mean deviation, lags.</summary>
+    internal int WideInputs => WideFixed + LinearLags.Length;
+
+    /// <summary>Horizon steps that the linear experts learn [S].</summary>
+    internal int[] LinearSteps { get; }
+
+    /// <summary>Frames back of the values the wide linear expert reads.</summary>
+    internal int[] LinearLags { get; }
+
+    /// <summary>Frames back of the seasonal deviations the narrow linear expert reads.</summary>
+    internal int[] LinearDeviationLags { get; }
+
+    /// <summary>Deviations kept.</summary>
+    internal int LinearHistory { get; }
 
     // Word offsets of the record's sections; shapes in words.
     internal int Doubles { get; }
@@ -219,6 +285,27 @@ public sealed class ForecastPlan
 
     internal int Collective { get; }
 
+    internal int PendingLinear { get; }
+
+    internal int PendingDeviation { get; }
+
+    /// <summary>Start of the linear experts' own section: the level at each of the last K frames.</summary>
+    internal int LinearLevel { get; }
+
+    /// <summary>What each of the last K frames changed in the day profile.</summary>
+    internal int LinearChange { get; }
+
+    internal int LinearDeviation { get; }
+
+    internal int LinearMean { get; }
+
+    internal int LinearWide { get; }
+
+    internal int LinearNarrow { get; }
+
+    /// <summary>Words from <see cref="LinearLevel"/> to the end of the linear experts.</summary>
+    internal int LinearWords { get; }
+
     /// <summary>The smallest whole number of seasons that reaches at least h frames back from the target.</summary>
     internal static int SeasonLag(int season, int h) => season == 0 ? 0 : (h + season - 1) / season * season;
 
@@ -238,5 +325,64 @@ public sealed class ForecastPlan
         for (var i = 1; i <= WindowSamples; i++)
             window.Add(Math.Max(1, (int)((long)reach * i / WindowSamples)));
         return [.. window];
+    }
+
+    /// <summary>Every step up to 8, then evenly spread ones.</summary>
+    private int[] BuildLinearSteps()
+    {
+        if (Horizon <= MostLinearSteps)
+            return [.. Enumerable.Range(1, Horizon)];
+        const int dense = 8;
+        var steps = new SortedSet<int>(Enumerable.Range(1, dense));
+        for (var i = 1; i <= MostLinearSteps - dense; i++)
+            steps.Add(dense + (int)((long)(Horizon - dense) * i / (MostLinearSteps - dense)));
+        return [.. steps];
+    }
+
+    /// <summary>
+    /// The latest values, some over the day, those around one day ago, and a window a week before the targets: all of them where the
+    /// frames are long enough, else a subset that keeps the input within <see cref="MostWideInputs"/>.
+    /// </summary>
+    private int[] BuildLinearLags()
+    {
+        const int most = MostWideInputs - WideFixed;
+        var lags = new SortedSet<int>();
+        void Add(int lag)
+        {
+            if (lag >= 0 && lag < RingLength && lags.Count < most)
+                lags.Add(lag);
+        }
+
+        if (WeekFrames > 0)
+        {
+            var reach = Math.Min(Horizon, DayFrames);
+            var window = Math.Min(26, reach + 1);
+            for (var i = 0; i < window; i++)
+                Add(WeekFrames - (int)((long)reach * i / Math.Max(1, window - 1)));
+        }
+
+        if (DayFrames > 0)
+        {
+            Add(DayFrames - 1);
+            Add(DayFrames);
+            Add(DayFrames + 1);
+        }
+
+        for (var k = 0; k < 8; k++)
+            Add(k);
+        var rest = most - lags.Count;
+        var far = DayFrames > 0 ? DayFrames : Math.Min(RingLength, 48);
+        for (var i = 1; i <= rest; i++)
+            Add(7 + (int)((long)(far - 7) * i / rest));
+        return [.. lags];
+    }
+
+    private int[] BuildDeviationLags()
+    {
+        var lags = new SortedSet<int> { 0, 1, 2, 3, 4 };
+        var day = DayFrames > 0 ? DayFrames : 24;
+        foreach (var lag in new[] { day / 8, day / 4, day / 2, day * 3 / 4, day - 1, day, day + 1 })
+            lags.Add(lag);
+        return [.. lags.Take(NarrowInputs - 3)];
     }
 }

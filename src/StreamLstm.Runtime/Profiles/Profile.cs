@@ -10,6 +10,16 @@ public enum Aggregation
     Max,
 }
 
+/// <summary>How much each stream's state holds.</summary>
+public enum Tier
+{
+    /// <summary>Seasonal and recurrent experts: 7 to 12 kilobytes per stream and channel.</summary>
+    Lean,
+
+    /// <summary>Linear experts besides: more accurate, 70 to 110 kilobytes per stream and channel at a horizon of 48 to 96 steps.</summary>
+    Rich,
+}
+
 /// <summary>
 /// How a class of streams is read and modelled. Immutable; built by validated configuration.
 /// </summary>
@@ -56,6 +66,8 @@ public sealed record Profile
 
     /// <summary>K: last step of the forecast.</summary>
     public int HorizonSteps { get; init; } = 96;
+
+    public Tier Tier { get; init; } = Tier.Rich;
 
     /// <summary>Ascending, containing 0.5.</summary>
     public IReadOnlyList<double> Quantiles { get; init; } = [0.05, 0.5, 0.95];

@@ -20,7 +20,7 @@ internal sealed class ProfileRuntime
         // A week of very short frames would be a table nobody's state can afford; such profiles have the daily season only.
         var week = day > 0 && day <= 288 ? 7 * day : 0;
         var framesPerWeek = TimeSpan.FromDays(7) / profile.Interval;
-        Plan = new ForecastPlan(day, week, profile.HorizonSteps, profile.HiddenSize, profile.Quantiles, Math.Clamp(profile.Sensitivity / framesPerWeek, 1e-7, 0.049));
+        Plan = new ForecastPlan(day, week, profile.HorizonSteps, profile.HiddenSize, profile.Quantiles, Math.Clamp(profile.Sensitivity / framesPerWeek, 1e-7, 0.049), profile.Tier == Tier.Rich);
         Shape = new LstmForecasterShape(Plan.Inputs, Plan.Hidden, Plan.Horizon);
     }
 
@@ -37,6 +37,9 @@ internal sealed class ProfileRuntime
     public ForecastPlan Plan { get; }
 
     public LstmForecasterShape Shape { get; }
+
+    /// <summary>Frames between a stream's full snapshots: fewer of the larger records.</summary>
+    public int SnapshotEvery => Plan.HasLinear ? 96 : 32;
 
     /// <summary>Local day and week phase of a frame; weeks begin on Monday.</summary>
     public FramePhase Phase(long frame)

@@ -94,7 +94,6 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
 {
     public const byte SnapshotRecord = 1;
     public const byte EntriesRecord = 2;
-    private const int SnapshotEvery = 32;
     private const int BlockRows = 64;
 
     private readonly EngineSettings _settings;
@@ -197,7 +196,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             {
                 if (session.FramesSinceSnapshot > 0 || session.SnapshotPosition < 0)
                 {
-                    session.FramesSinceSnapshot = SnapshotEvery;
+                    session.FramesSinceSnapshot = session.Profile.SnapshotEvery;
                     Touch(session);
                 }
             }
@@ -438,7 +437,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             var shard = _perProfile[runtime.Index];
             session = new StreamSession(key.ToArray(), runtime, shard.Arena.Allocate(runtime.Channels), partition.Id)
             {
-                FramesSinceSnapshot = (int)(VirtualPartition.Murmur2(key) / 64 % SnapshotEvery),
+                FramesSinceSnapshot = (int)(VirtualPartition.Murmur2(key) / 64 % runtime.SnapshotEvery),
             };
             foreach (var slot in session.Slots)
                 shard.Model.Initialise(shard.Arena.Record(slot));
@@ -757,7 +756,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             _bySnapshot.Dequeue();
             if (session.SnapshotPosition != position)
                 continue;
-            session.FramesSinceSnapshot = SnapshotEvery;
+            session.FramesSinceSnapshot = session.Profile.SnapshotEvery;
             Touch(session);
         }
     }
@@ -785,7 +784,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
                 frames++;
             session.FramesSinceSnapshot += frames;
             // A full reset can't be told by entries; neither can a stream's first commit.
-            var snapshot = session.SnapshotPosition < 0 || session.FramesSinceSnapshot >= SnapshotEvery || HasReset(session);
+            var snapshot = session.SnapshotPosition < 0 || session.FramesSinceSnapshot >= session.Profile.SnapshotEvery || HasReset(session);
             w.Byte(snapshot ? SnapshotRecord : EntriesRecord);
             w.Block(session.Key);
             w.String(session.Profile.Name);

@@ -138,6 +138,7 @@ public static class ConfigurationLoader
             HorizonSteps = node.Integer("HorizonSteps"),
             Quantiles = node.Numbers("Quantiles"),
             HiddenSize = node.Integer("HiddenSize"),
+            Tier = Enum.Parse<Tier>(node.Choice("Tier") ?? "rich", ignoreCase: true),
             Sensitivity = node.Number("Sensitivity"),
             ForecastEvery = node.Integer("ForecastEvery"),
             Learning = node.Boolean("Learning"),

@@ -44,6 +44,7 @@ public static class ConfigurationTable
         new("Profiles:*:HorizonSteps", Integer, "96", "Last step of the forecast, in intervals.") { Min = "1", Max = "1024" },
         new("Profiles:*:Quantiles", Numbers, "0.05,0.5,0.95", "Quantile levels of the forecast.") { Rule = "between 0 and 1, ascending, with 0.5 among them" },
         new("Profiles:*:HiddenSize", Integer, "32", "Units of the recurrent layer.") { Min = "4", Max = "256" },
+        new("Profiles:*:Tier", Choice, "rich", "Members of each stream's forecast: lean = seasonal and recurrent, some kilobytes of state per stream; rich = linear ones besides, more accurate, about 100 kilobytes.") { Choices = ["lean", "rich"] },
         new("Profiles:*:Sensitivity", Number, "0.25", "Expected false alarms per stream and week.") { Min = "0.001", Max = "100" },
         new("Profiles:*:ForecastEvery", Integer, "1", "A forecast goes out with every n-th result; 0 = never.") { Min = "0", Max = "10000" },
         new("Profiles:*:Learning", ConfigurationType.Boolean, "true", "Whether the shared weights keep learning."),

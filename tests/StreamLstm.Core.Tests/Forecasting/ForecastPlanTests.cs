@@ -59,6 +59,35 @@ public sealed class ForecastPlanTests
     public void What_makes_no_sense_is_refused(int day, int week, int horizon, int hidden, double[] quantiles, double alarms) =>
         Assert.ThrowsAny<ArgumentException>(() => new ForecastPlan(day, week, horizon, hidden, quantiles, alarms));
 
+    [Theory]
+    [InlineData(24, 168, 48)]
+    [InlineData(96, 672, 96)]
+    [InlineData(4, 28, 40)]
+    [InlineData(0, 0, 200)]
+    [InlineData(1440, 0, 60)]
+    [InlineData(2, 14, 1)]
+    public void Linear_experts_read_at_most_64_inputs_of_the_history_and_learn_at_most_48_steps(int day, int week, int horizon)
+    {
+        var plan = new ForecastPlan(day, week, horizon, 4, [0.05, 0.5, 0.95], 1e-3, linear: true);
+        Assert.InRange(plan.WideInputs, 10, 64);
+        Assert.All(plan.LinearLags, lag => Assert.InRange(lag, 0, plan.RingLength - 1));
+        Assert.InRange(plan.LinearDeviationLags.Length, 5, ForecastPlan.NarrowInputs - 3);
+        Assert.InRange(plan.LinearSteps.Length, 1, 48);
+        Assert.Equal((1, horizon), (plan.LinearSteps[0], plan.LinearSteps[^1]));
+        Assert.Equal(plan.LinearSteps.Order().Distinct(), plan.LinearSteps);
+    }
+
+    [Theory]
+    [InlineData(24, 168, 48, false, 6.6)]
+    [InlineData(24, 168, 48, true, 69.9)]
+    [InlineData(96, 672, 96, false, 11.9)]
+    [InlineData(96, 672, 96, true, 106.2)]
+    public void A_record_is_as_large_as_documented(int day, int week, int horizon, bool linear, double kilobytes)
+    {
+        var plan = new ForecastPlan(day, week, horizon, 32, [0.05, 0.5, 0.95], 1e-3, linear);
+        Assert.Equal(kilobytes, plan.RecordWords * 4 / 1024.0, 0.1);
+    }
+
     [Fact]
     public void Skill_and_coverage_are_shares_over_the_same_targets()
     {

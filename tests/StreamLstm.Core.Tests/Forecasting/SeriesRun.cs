@@ -89,7 +89,7 @@ internal sealed class SeriesRun
         }
     }
 
-    public static ForecastPlan Plan96(int horizon = 16) => new(96, 672, horizon, 4, [0.05, 0.5, 0.95], 1e-3);
+    public static ForecastPlan Plan96(int horizon = 16, bool linear = false) => new(96, 672, horizon, 4, [0.05, 0.5, 0.95], 1e-3, linear);
 
     /// <summary>A daily cycle with a weekly one and noise of standard deviation 1 around 100.</summary>
     public static double[] Seasonal(int frames, int day, ulong seed, double noise = 1)
