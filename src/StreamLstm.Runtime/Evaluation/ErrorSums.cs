@@ -13,6 +13,7 @@ public sealed class ErrorSums(QuantileGrid grid, bool probabilistic)
     private double _squared;
     private double _absolute;
     private double _under;
+    private double _crps;
     private double _percentage;
     private long _percentageCount;
 
@@ -44,18 +45,7 @@ public sealed class ErrorSums(QuantileGrid grid, bool probabilistic)
     }
 
     /// <summary>Continuous ranked probability score (Matheson and Winkler 1976) from the quantiles; of a point forecast, its absolute error.</summary>
-    public double ContinuousRankedProbabilityScore
-    {
-        get
-        {
-            if (!probabilistic)
-                return MeanAbsoluteError;
-            var sum = 0.0;
-            for (var i = 0; i < _pinball.Length; i++)
-                sum += grid.CrpsWeights[i] * _pinball[i];
-            return sum / Count;
-        }
-    }
+    public double ContinuousRankedProbabilityScore => probabilistic ? _crps / Count : MeanAbsoluteError;
 
     /// <summary>Share of targets inside <see cref="QuantileGrid.Intervals"/>[i], bounds included.</summary>
     public double Coverage(int i) => _covered[i] / (double)Count;
@@ -93,6 +83,7 @@ public sealed class ErrorSums(QuantileGrid grid, bool probabilistic)
             var e = actual - values[i];
             var level = grid.Levels[i];
             _pinball[i] += Math.Max(level * e, (level - 1) * e);
+            _crps += e > 0 ? grid.CrpsAbove[i] * e : grid.CrpsBelow[i] * -e;
             if (e <= 0)
                 _atOrBelow[i]++;
         }
@@ -115,6 +106,7 @@ public sealed class ErrorSums(QuantileGrid grid, bool probabilistic)
         other._squared += _squared;
         other._absolute += _absolute;
         other._under += _under;
+        other._crps += _crps;
         other._percentage += _percentage;
         other._percentageCount += _percentageCount;
         for (var i = 0; i < _pinball.Length; i++)

@@ -22,12 +22,14 @@ public sealed class QuantileGrid
         }
 
         Intervals = intervals;
-        CrpsWeights = new double[levels.Count];
+        CrpsAbove = new double[levels.Count];
+        CrpsBelow = new double[levels.Count];
         for (var i = 0; i < levels.Count; i++)
         {
             var from = i == 0 ? 0 : (levels[i - 1] + levels[i]) / 2;
             var to = i == levels.Count - 1 ? 1 : (levels[i] + levels[i + 1]) / 2;
-            CrpsWeights[i] = 2 * (to - from);
+            CrpsAbove[i] = (to * to) - (from * from);
+            CrpsBelow[i] = ((1 - from) * (1 - from)) - ((1 - to) * (1 - to));
         }
     }
 
@@ -40,8 +42,11 @@ public sealed class QuantileGrid
     public IReadOnlyList<(int Low, int High, double Level)> Intervals { get; }
 
     /// <summary>
-    /// [Q]: CRPS = 2 ∫ pinball(τ) dτ over (0, 1), as a sum in which each level stands for the τ nearest to it. Exact for a point
-    /// forecast (then it is the absolute error).
+    /// [Q]: CRPS = 2 ∫ pinball(τ) dτ over (0, 1), where each quantile stands for the τ nearest to its level: weights of |y − q| for
+    /// targets above the quantile. Exact for the discrete distribution so described, hence for a point forecast (its absolute error).
     /// </summary>
-    public double[] CrpsWeights { get; }
+    public double[] CrpsAbove { get; }
+
+    /// <summary>[Q]: the same for targets below the quantile.</summary>
+    public double[] CrpsBelow { get; }
 }
