@@ -8,6 +8,7 @@ using StreamLstm.Runtime.Evaluation;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Profiles;
 using StreamLstm.Worker.Configuration;
+using StreamLstm.Worker.Reports;
 
 namespace StreamLstm.Worker.Commands;
 
@@ -22,13 +23,14 @@ internal sealed class BacktestCommand : Command
     private readonly Option<FileInfo?> _labels = new("--labels") { Description = "Ground truth, CSV stream,start,end,type.", HelpName = "FILE" };
     private readonly Option<FileInfo?> _json = new("--json") { Description = "Write the metrics as JSON.", HelpName = "OUT" };
     private readonly Option<FileInfo?> _predictions = new("--predictions") { Description = "Write every judged forecast as CSV.", HelpName = "OUT.csv" };
+    private readonly Option<FileInfo?> _report = new("--report") { Description = "Write a report with charts, one HTML file.", HelpName = "OUT.html" };
     private readonly Option<ulong> _seed = new("--seed") { Description = "Seed of the network.", DefaultValueFactory = _ => 1 };
     private readonly Option<string[]> _columns = new("--columns") { Description = "Value columns to use; all numeric ones without it.", AllowMultipleArgumentsPerToken = true };
 
     public BacktestCommand()
         : base("backtest", "Replays files through the engine and judges every forecast when its target arrives.")
     {
-        foreach (var symbol in new Symbol[] { _files, _profile, _config, _warmup, _learning, _labels, _json, _predictions, _seed, _columns })
+        foreach (var symbol in new Symbol[] { _files, _profile, _config, _warmup, _learning, _labels, _json, _predictions, _report, _seed, _columns })
         {
             if (symbol is Argument argument)
                 Add(argument);
@@ -90,6 +92,8 @@ internal sealed class BacktestCommand : Command
         Print(series);
         if (parsed.GetValue(_json) is { } jsonFile)
             await File.WriteAllTextAsync(jsonFile.FullName, ToJson(series).ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n", stopping);
+        if (parsed.GetValue(_report) is { } reportFile)
+            await File.WriteAllTextAsync(reportFile.FullName, new BacktestReport(profile, series).Render(), stopping);
         return ExitCode.Ok;
     }
 
