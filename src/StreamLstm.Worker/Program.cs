@@ -10,9 +10,13 @@ var root = new RootCommand("StreamLstm: real-time forecasts and anomaly scores w
     new ConfigCommand(),
     new BacktestCommand(),
     new BenchmarkCommand(),
+    new ModelsCommand(),
     new HealthcheckCommand(),
     new VersionCommand(),
 };
+
+foreach (var command in ViewCommands.All())
+    root.Add(command);
 
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0 && parsed.Action is not HelpAction)

@@ -1,1 +1,57 @@
-Console.WriteLine("benchmarks: kernels | pipeline");
+using System.Globalization;
+using System.Text.Json;
+using StreamLstm.Benchmarks;
+
+var options = new Dictionary<string, string>();
+for (var i = 1; i + 1 < args.Length; i += 2)
+{
+    options[args[i]] = args[i + 1];
+}
+
+switch (args.FirstOrDefault())
+{
+    case "kernels":
+        {
+            var report = KernelBenchmark.Run(
+                options.GetValueOrDefault("--filter", ""), double.Parse(options.GetValueOrDefault("--seconds", "26"), CultureInfo.InvariantCulture));
+            Write(report);
+            Console.WriteLine(FormattableString.Invariant($"{report.Cpu}, FMA peak of one core {report.PeakGflops:F1} GFLOP/s"));
+            Console.WriteLine("kind  cell width    I    H  L    B   T    M steps/s  GFLOP/s  % peak  bytes/step");
+            foreach (var row in report.Rows)
+            {
+                Console.WriteLine(FormattableString.Invariant(
+                    $"{row.Kind,-5} {row.Cell,-4} {row.Width,5} {row.I,4} {row.H,4} {row.L,2} {row.B,4} {row.T,3} {row.StepsPerS / 1e6,12:F4} {row.GflopPerS,8:F1} {row.PercentOfPeak,7:F1} {row.BytesPerStep,11:F2}"));
+            }
+
+            return report.Rows.Any(row => row.BytesPerStep > 0) ? 1 : 0;
+        }
+
+    case "pipeline":
+        {
+            var report = await PipelineBenchmark.RunAsync();
+            Write(report);
+            foreach (var row in report.Rows)
+            {
+                Console.WriteLine(FormattableString.Invariant($"{row.Path,-12} H={row.H,-4} {row.Streams} streams {row.SamplesPerS,12:F0} samples/s"));
+            }
+
+            return 0;
+        }
+
+    default:
+        Console.Error.WriteLine("usage: kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT]");
+        return 2;
+}
+
+void Write<T>(T report)
+{
+    if (options.TryGetValue("--json", out var path))
+    {
+        File.WriteAllText(path, JsonSerializer.Serialize(report, new JsonSerializerOptions
+        {
+            PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+            WriteIndented = true,
+            Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        }));
+    }
+}

@@ -11,7 +11,7 @@ namespace StreamLstm.Connectors.Kafka;
 /// One run of a <see cref="KafkaSource"/>: the consumer and all that only its thread may touch. Rebalance, error and statistics
 /// handlers run on this thread as well, inside <see cref="Poll"/> and inside closing.
 /// <para>
-/// Offsets move through three places: <c>_reading</c> (in the batch), <c>_durable</c> (appended), and the group (committed).
+/// Offsets move through three places: <c>_reading</c> (in the batch), librdkafka's store (appended), and the group (committed).
 /// </para>
 /// </summary>
 internal sealed partial class KafkaReader
@@ -28,7 +28,6 @@ internal sealed partial class KafkaReader
     private static readonly TimeSpan RevokePatience = TimeSpan.FromSeconds(30);
 
     /// <summary>A commit is a request to the cluster; what is appended in between comes again after a crash and is recognised.</summary>
-    private static readonly TimeSpan CommitInterval = TimeSpan.FromMilliseconds(500);
 
     private readonly KafkaSourceSettings _settings;
     private readonly IPayloadDecoder _decoder;
@@ -41,7 +40,6 @@ internal sealed partial class KafkaReader
 
     private readonly SampleBatch _batch = new();
     private readonly Dictionary<TopicPartition, long> _reading = [];
-    private readonly Dictionary<TopicPartition, long> _durable = [];
 
     /// <summary>Records that came while an append was under way, one or two per partition.</summary>
     private readonly Queue<ConsumeResult<byte[], byte[]>> _carried = new();
@@ -52,8 +50,7 @@ internal sealed partial class KafkaReader
     private Task? _append;
     private long _arrival;
     private int _records;
-    private long _lastCommit;
-    private bool _commitFailed;
+    private bool _stored;
     private bool _closing;
 
     /// <exception cref="ArgumentException">librdkafka refuses a setting.</exception>
@@ -68,7 +65,6 @@ internal sealed partial class KafkaReader
         ILogger logger)
     {
         (_settings, _decoder, _connection, _topicProblems, _ingress, _clock, _logger) = (settings, decoder, connection, topicProblems, ingress, clock, logger);
-        _lastCommit = clock.GetTimestamp();
         _consumer = new ConsumerBuilder<byte[], byte[]>(config)
             .SetErrorHandler((_, error) => connection.OnError(error))
             .SetLogHandler((_, message) => connection.OnLog(message))
@@ -90,10 +86,6 @@ internal sealed partial class KafkaReader
             {
                 Fill();
                 Append();
-
-                // Without a connection a commit blocks this thread for seconds and fails.
-                if (_connection.NotReady is null && _clock.GetElapsedTime(_lastCommit) >= CommitInterval)
-                    Commit();
             }
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
@@ -115,10 +107,10 @@ internal sealed partial class KafkaReader
 
     private void Leave()
     {
+        // Closing commits what is stored and leaves the group; without a cluster it would only wait for it.
         _closing = true;
         if (_connection.NotReady is null)
-            Commit();
-        _consumer.Close();
+            _consumer.Close();
     }
 
     /// <summary>Takes what is there, or waits a little for the first record.</summary>
@@ -183,7 +175,7 @@ internal sealed partial class KafkaReader
             return;
         append.GetAwaiter().GetResult();
         foreach (var (partition, next) in _reading)
-            _durable[partition] = next;
+            Store(partition, next);
         _reading.Clear();
         _batch.Clear();
         _records = 0;
@@ -237,23 +229,37 @@ internal sealed partial class KafkaReader
         }
     }
 
+    /// <summary>
+    /// Hands the offset to librdkafka, which commits it in the background: a commit of our own would hold up this thread, and with
+    /// it everything the client tells us, for as long as the cluster is away.
+    /// </summary>
+    private void Store(TopicPartition partition, long next)
+    {
+        try
+        {
+            _consumer.StoreOffset(new TopicPartitionOffset(partition, next));
+            _stored = true;
+        }
+        catch (KafkaException e) when (e.Error.Code == ErrorCode.Local_State)
+        {
+            // Given back in the meantime: its next owner reads these records again.
+            Log.StoreFailed(_logger, _settings.Name, partition.ToString(), e.Error.Reason);
+        }
+    }
+
+    /// <summary>Before partitions are given back: the next owner begins where this one's durable part ends.</summary>
     private void Commit()
     {
-        _lastCommit = _clock.GetTimestamp();
-        if (_durable.Count == 0)
+        if (!_stored)
             return;
         try
         {
-            _consumer.Commit(_durable.Select(p => new TopicPartitionOffset(p.Key, p.Value)));
-            _durable.Clear();
-            _commitFailed = false;
+            _consumer.Commit();
+            _stored = false;
         }
         catch (KafkaException e) when (!e.Error.IsFatal)
         {
-            // Tried again at the next interval, or by then the partitions are someone else's and are forgotten here.
-            if (!_commitFailed)
-                Log.CommitFailed(_logger, _settings.Name, e.Error.Reason);
-            _commitFailed = true;
+            Log.CommitFailed(_logger, _settings.Name, e.Error.Reason);
         }
     }
 
@@ -296,7 +302,6 @@ internal sealed partial class KafkaReader
         foreach (var partition in partitions)
         {
             _reading.Remove(partition);
-            _durable.Remove(partition);
         }
 
         for (var n = _carried.Count; n > 0; n--)
@@ -321,8 +326,11 @@ internal sealed partial class KafkaReader
         [LoggerMessage(413, LogLevel.Warning, "{Name}: reading {Topic} failed: {Reason}")]
         public static partial void ConsumeFailed(ILogger logger, string name, string? topic, string reason);
 
-        [LoggerMessage(414, LogLevel.Warning, "{Name}: the commit of offsets failed: {Reason}. It is tried again")]
+        [LoggerMessage(414, LogLevel.Warning, "{Name}: the commit of offsets failed: {Reason}. Their records may come again")]
         public static partial void CommitFailed(ILogger logger, string name, string reason);
+
+        [LoggerMessage(417, LogLevel.Debug, "{Name}: the offset of {Partition} is no longer ours to store: {Reason}")]
+        public static partial void StoreFailed(ILogger logger, string name, string partition, string reason);
 
         [LoggerMessage(415, LogLevel.Debug, "{Name} pauses its partitions: {Records} records wait for the journal")]
         public static partial void BackPressure(ILogger logger, string name, int records);

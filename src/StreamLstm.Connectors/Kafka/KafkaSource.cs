@@ -51,10 +51,12 @@ public sealed class KafkaSource : ISampleSource
             // How long fetching rests once that many wait; the default of a second would cap a partition at 10,000 records per second.
             FetchQueueBackoffMs = 20,
         };
-        _config = settings.Over(defaults, "group.id", "enable.auto.commit", "enable.auto.offset.store", "enable.partition.eof");
+        _config = settings.Over(defaults, "group.id", "enable.auto.commit", "auto.commit.interval.ms", "enable.auto.offset.store", "enable.partition.eof");
         _config.GroupId = settings.GroupId;
-        _config.EnableAutoCommit = false;
+        // Only what is durable is stored, and what is stored is committed in the background.
+        _config.EnableAutoCommit = true;
         _config.EnableAutoOffsetStore = false;
+        _config.AutoCommitIntervalMs = 500;
         _config.ConsumeResultFields = "topic";
     }
 

@@ -13,8 +13,14 @@ internal sealed class MqttLink : IAsyncDisposable
 {
     private static readonly TimeSpan FlushLimit = TimeSpan.FromSeconds(2);
 
+    // Closing while received bytes are unread makes TCP reset the connection, and a reset discards what the peer has not read yet:
+    // acknowledgements among it. So the sending side is shut first, and the peer gets this long to close its own.
+    private static readonly TimeSpan LingerLimit = TimeSpan.FromMilliseconds(500);
+
     private readonly Lock _lock = new();
+    private readonly Socket _socket;
     private readonly Stream _stream;
+    private readonly TaskCompletionSource _peerClosed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly MqttFrameReader _frames;
     private readonly TimeProvider _clock;
     private readonly CancellationTokenSource _closing = new();
@@ -29,8 +35,9 @@ internal sealed class MqttLink : IAsyncDisposable
     private long _readingSince;
     private volatile bool _isReading;
 
-    private MqttLink(Stream stream, int maxPayloadBytes, TimeProvider clock)
+    private MqttLink(Socket socket, Stream stream, int maxPayloadBytes, TimeProvider clock)
     {
+        _socket = socket;
         _stream = stream;
         _frames = new MqttFrameReader(maxPayloadBytes);
         _clock = clock;
@@ -60,7 +67,7 @@ internal sealed class MqttLink : IAsyncDisposable
                 await ssl.AuthenticateAsClientAsync(TlsOptions(tls, options.Host), cancellationToken);
             }
 
-            var link = new MqttLink(stream, options.MaxPayloadBytes, clock);
+            var link = new MqttLink(socket, stream, options.MaxPayloadBytes, clock);
             link._writeLoop = Task.Run(link.WriteAsync, CancellationToken.None);
             return link;
         }
@@ -107,13 +114,22 @@ internal sealed class MqttLink : IAsyncDisposable
             {
                 n = await _stream.ReadAsync(_frames.GetMemory(), cancellationToken);
             }
+            catch
+            {
+                _peerClosed.TrySetResult();
+                throw;
+            }
             finally
             {
                 _isReading = false;
             }
 
             if (n == 0)
+            {
+                _peerClosed.TrySetResult();
                 throw new EndOfStreamException("the broker closed the connection without giving a reason");
+            }
+
             _frames.Advance(n);
         }
 
@@ -139,6 +155,20 @@ internal sealed class MqttLink : IAsyncDisposable
         }
 
         await Task.WhenAny(_writeLoop, Task.Delay(FlushLimit, _clock));
+        if (_writeLoop.IsCompleted && _socket.Connected)
+        {
+            try
+            {
+                _socket.Shutdown(SocketShutdown.Send);
+                await Task.WhenAny(_peerClosed.Task, Task.Delay(LingerLimit, _clock));
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                // Gone already: there is nobody to wait for.
+                _peerClosed.TrySetResult();
+            }
+        }
+
         Abort(reason);
     }
 

@@ -562,7 +562,9 @@ public sealed partial class Engine : IAsyncDisposable
             shard.Committed(position);
         if (_stateLog.CompactBefore is null)
             return;
-        var delivered = _workers.Count == 0 ? _header.Sequence : _workers.Min(w => w.Mark.Commit);
+        // The marks just made durable, not the newer ones in memory: after a crash a sink is cut back to the former, and what follows
+        // them must still be there to be delivered again.
+        var delivered = _workers.Count == 0 ? _header.Sequence : _workers.Min(w => _header.SinkMarks[w.Sink.Name].Commit);
         while (_undelivered.Count > 1 && _undelivered.Peek().Commit <= delivered)
             _undelivered.Dequeue();
         _stateLog.Compact(_shards.Min(s => s.OldestSnapshot ?? position), _undelivered.Peek().Position);

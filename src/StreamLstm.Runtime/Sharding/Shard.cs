@@ -127,7 +127,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         _settings = settings;
         _profiles = profiles;
         _selector = new ProfileSelector([.. profiles.Select(p => p.Profile)]);
-        _perProfile = [.. profiles.Select(p => new ProfileShard(p, models))];
+        _perProfile = [.. profiles.Select(p => new ProfileShard(p, models, shards))];
         for (var p = index; p < VirtualPartition.Count; p += shards)
             _partitions[p] = new Partition(p, profiles.Length);
         _thread = Task.Factory.StartNew(RunAsync, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
@@ -240,6 +240,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         }
 
         partition.Sessions.Add(session.Key, session);
+        shard.Sample.Add(session);
         _bySnapshot.Enqueue((session, session.SnapshotPosition));
         _emit = false;
         foreach (var entries in stream.Entries)
@@ -442,6 +443,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             foreach (var slot in session.Slots)
                 shard.Model.Initialise(shard.Arena.Record(slot));
             partition.Sessions.Add(session.Key, session);
+            shard.Sample.Add(session);
         }
         else if (!CheckValues(session.Profile.Profile, samples, i))
         {
@@ -638,7 +640,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
                     profile.Model.CellState(record).CopyTo(profile.Cell.AsSpan(row * plan.Hidden, plan.Hidden));
                 }
 
-                if (_emit && runtime.Profile.Learning && TrainingSample.Includes(work.Session.Key))
+                if (_emit && runtime.Profile.Learning && work.Session.InTrainingSample)
                     _output.TrainingRows.Add(new TrainingRow(runtime.Index, work.Session.Name, c, work.Frame, value, (float)profile.Model.Scale(record), inputs.ToArray()));
             }
         }
@@ -880,7 +882,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         public List<int> Frames { get; } = [];
     }
 
-    private sealed class ProfileShard(ProfileRuntime runtime, ModelStore models)
+    private sealed class ProfileShard(ProfileRuntime runtime, ModelStore models, int shards)
     {
         private readonly Dictionary<int, ModelBlock> _blocks = [];
 
@@ -889,6 +891,8 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         public SeriesModel Model { get; } = new(runtime.Plan);
 
         public StateArena Arena { get; } = new(runtime.Plan.RecordWords);
+
+        public TrainingSample Sample { get; } = new(Math.Max(1, ProfileTrainer.MaxSeries(runtime.Plan) / (runtime.Channels * shards)));
 
         public SkillSums Skill { get; } = new(runtime.Plan.Knots.Length);
 

@@ -41,6 +41,9 @@ internal sealed class StreamSession
     /// <summary>Frames since that snapshot; the offset staggers streams that were born together.</summary>
     public int FramesSinceSnapshot { get; set; }
 
+    /// <summary>Whether the stream's frames teach the shared weights; see <see cref="Training.TrainingSample"/>.</summary>
+    public bool InTrainingSample { get; set; }
+
     /// <summary>Set while the current batch touches the stream.</summary>
     public bool Touched { get; set; }
 

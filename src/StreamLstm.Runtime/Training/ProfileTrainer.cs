@@ -1,3 +1,4 @@
+using StreamLstm.Core.Forecasting;
 using StreamLstm.Core.Learning;
 using StreamLstm.Core.Numerics;
 using StreamLstm.Core.Recurrent;
@@ -39,9 +40,8 @@ internal sealed class ProfileTrainer
         var day = profile.Plan.DayFrames > 0 ? profile.Plan.DayFrames : 64;
         _burnIn = Math.Clamp(day / 2, 16, 48);
         _window = 32;
-        // Four weeks of history, at most 64 MB per profile.
-        _historyFrames = Math.Clamp(28 * day, 512, 8192);
-        _maxSeries = (int)Math.Max(8, (64L << 20) / ((long)_historyFrames * ((profile.Plan.Inputs * 4) + 24)));
+        _historyFrames = HistoryFrames(profile.Plan);
+        _maxSeries = MaxSeries(profile.Plan);
         _batch = new TrainingBatch(profile.Shape, _burnIn + _window, Sequences, _burnIn);
         if (state is not null)
         {
@@ -50,6 +50,9 @@ internal sealed class ProfileTrainer
                 _trainer = trainer;
         }
     }
+
+    /// <summary>How many series fit into 64 MB with four weeks of history each.</summary>
+    public static int MaxSeries(ForecastPlan plan) => (int)Math.Max(8, (64L << 20) / ((long)HistoryFrames(plan) * ((plan.Inputs * 4) + 24)));
 
     /// <summary>Rounds since the process began.</summary>
     public int Rounds { get; private set; }
@@ -63,8 +66,9 @@ internal sealed class ProfileTrainer
         var key = (row.Stream, row.Channel);
         if (!_history.TryGetValue(key, out var history))
         {
+            // The sample has changed: the series that has been silent for longest makes room.
             if (_history.Count >= _maxSeries)
-                return;
+                _history.Remove(_history.MinBy(h => h.Value.Rows[^1].Frame).Key);
             _history.Add(key, history = new History());
         }
 
@@ -115,6 +119,8 @@ internal sealed class ProfileTrainer
         Rounds++;
         return (_trainer.AveragedWeights, _trainer.ExportState());
     }
+
+    private static int HistoryFrames(ForecastPlan plan) => Math.Clamp(28 * (plan.DayFrames > 0 ? plan.DayFrames : 64), 512, 8192);
 
     private void Fill(History[] histories, ulong step)
     {

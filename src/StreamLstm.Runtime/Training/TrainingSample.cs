@@ -2,13 +2,33 @@ using StreamLstm.Runtime.Sharding;
 
 namespace StreamLstm.Runtime.Training;
 
-/// <summary>Which streams teach the shared weights: all of small fleets; of large ones a share chosen by key hash.</summary>
-internal static class TrainingSample
+/// <summary>
+/// Which of a shard's streams teach the shared weights of a profile: all of a small fleet; of a large one those with the smallest key
+/// hashes, so that the choice depends on the streams alone and is the same after a restart.
+/// </summary>
+internal sealed class TrainingSample(int capacity)
 {
-    /// <summary>Share of the key space, in 1/1024.</summary>
-    private const uint Share = 1024;
+    private readonly SortedSet<(uint Hash, StreamSession Session)> _members = new(ByHash.Instance);
 
-    public static bool Includes(ReadOnlySpan<byte> key) => VirtualPartition.Murmur2(key) % 1024 < Share;
+    /// <summary>A stream came; it, or the one with the largest hash, may be left out.</summary>
+    public void Add(StreamSession session)
+    {
+        session.InTrainingSample = true;
+        _members.Add((VirtualPartition.Murmur2(session.Key), session));
+        if (_members.Count <= capacity)
+            return;
+        var last = _members.Max;
+        last.Session.InTrainingSample = false;
+        _members.Remove(last);
+    }
+
+    private sealed class ByHash : IComparer<(uint Hash, StreamSession Session)>
+    {
+        public static readonly ByHash Instance = new();
+
+        public int Compare((uint Hash, StreamSession Session) x, (uint Hash, StreamSession Session) y) =>
+            x.Hash != y.Hash ? x.Hash.CompareTo(y.Hash) : KeyComparer.Instance.Compare(x.Session.Key, y.Session.Key);
+    }
 }
 
 /// <summary>One frame of one series as the network saw it.</summary>

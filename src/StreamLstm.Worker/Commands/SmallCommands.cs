@@ -27,20 +27,7 @@ internal sealed class VersionCommand : Command
 /// <summary><c>healthcheck</c>: for containers without a shell; 0 if the worker at the address is ready.</summary>
 internal sealed class HealthcheckCommand : Command
 {
-    private readonly Option<Uri> _url = new("--url")
-    {
-        Description = "Address of the worker.",
-        DefaultValueFactory = _ => new Uri("http://127.0.0.1:8080"),
-        CustomParser = result =>
-        {
-            var given = result.Tokens.Count > 0 ? result.Tokens[0].Value : "";
-            if (Uri.TryCreate(given, UriKind.Absolute, out var url) && url.Scheme is "http" or "https")
-                return url;
-            result.AddError($"--url {given}: it must look like http://127.0.0.1:8080.");
-            return null;
-        },
-    };
-
+    private readonly Option<Uri> _url = WorkerClient.UrlOption();
     private readonly Option<bool> _live = new("--live") { Description = "Ask /healthz (alive) instead of /readyz (ready)." };
 
     public HealthcheckCommand()

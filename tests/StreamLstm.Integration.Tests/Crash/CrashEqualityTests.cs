@@ -52,24 +52,7 @@ public sealed class CrashEqualityTests
     {
         using var harness = new CrashHarness(3);
         await using var broker = await MosquittoServer.StartAsync("max_queued_messages 0\nmax_inflight_messages 100", persistence: true);
-        var source = new JsonObject
-        {
-            ["bus"] = new JsonObject
-            {
-                ["Type"] = "mqtt",
-                ["Broker"] = $"mqtt://127.0.0.1:{broker.Port}",
-                ["Bindings"] = new JsonObject
-                {
-                    ["reading"] = new JsonObject
-                    {
-                        ["Match"] = "meters/{stream}/reading",
-                        ["Stream"] = "{stream}",
-                        ["Time"] = new JsonObject { ["At"] = "/time" },
-                        ["Values"] = new JsonObject { ["power"] = new JsonObject { ["At"] = "/value" } },
-                    },
-                },
-            },
-        };
+        var source = new JsonObject { ["bus"] = CrashHarness.MqttSource(broker.Port) };
         var config = harness.Configure("run", source);
         // The session must exist before the first message: a broker queues only for sessions it knows.
         using (var first = WorkerProcess.Start("run", "--config", config))

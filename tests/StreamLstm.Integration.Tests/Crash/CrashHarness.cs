@@ -57,6 +57,23 @@ internal sealed class CrashHarness : IDisposable
         return path;
     }
 
+    /// <summary>A source that reads <c>{"time":…,"value":…}</c> from <c>meters/&lt;stream&gt;/reading</c>.</summary>
+    public static JsonObject MqttSource(int port) => new()
+    {
+        ["Type"] = "mqtt",
+        ["Broker"] = $"mqtt://127.0.0.1:{port}",
+        ["Bindings"] = new JsonObject
+        {
+            ["reading"] = new JsonObject
+            {
+                ["Match"] = "meters/{stream}/reading",
+                ["Stream"] = "{stream}",
+                ["Time"] = new JsonObject { ["At"] = "/time" },
+                ["Values"] = new JsonObject { ["power"] = new JsonObject { ["At"] = "/value" } },
+            },
+        },
+    };
+
     /// <summary>Starts and kills the worker until the kills are used up; returns how many struck a worker that had already restored.</summary>
     public async Task<int> KillRepeatedlyAsync(string config, Func<bool> hasMore)
     {

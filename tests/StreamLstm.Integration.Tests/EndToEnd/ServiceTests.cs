@@ -34,7 +34,7 @@ public sealed class ServiceTests : IDisposable
         var file = Path.Combine(_folder.FullName, "meter-7.csv");
         await WriteMeterAsync(file, days: 21);
         var config = Configure(
-            new JsonObject { ["meters"] = MqttSource(broker.Port) },
+            new JsonObject { ["meters"] = CrashHarness.MqttSource(broker.Port) },
             new JsonObject { ["bus"] = new JsonObject { ["Type"] = "mqtt", ["Broker"] = $"mqtt://127.0.0.1:{broker.Port}", ["ClientId"] = "out" } });
         using var worker = WorkerProcess.Start("run", "--config", config);
         await UntilReadyAsync(worker);
@@ -62,7 +62,7 @@ public sealed class ServiceTests : IDisposable
     {
         await using var broker = await MosquittoServer.StartAsync();
         var config = Configure(
-            new JsonObject { ["meters"] = MqttSource(broker.Port), ["push"] = new JsonObject { ["Type"] = "http" } },
+            new JsonObject { ["meters"] = CrashHarness.MqttSource(broker.Port), ["push"] = new JsonObject { ["Type"] = "http" } },
             [],
             new JsonObject { ["MaxStreamsPartition"] = 1 });
         using var worker = WorkerProcess.Start("run", "--config", config);
@@ -109,7 +109,7 @@ public sealed class ServiceTests : IDisposable
     public async Task A_broker_that_is_absent_at_start_is_named_by_readyz_and_found_when_it_comes()
     {
         await using var broker = MosquittoServer.Create();
-        using var worker = WorkerProcess.Start("run", "--config", Configure(new JsonObject { ["meters"] = MqttSource(broker.Port) }, []));
+        using var worker = WorkerProcess.Start("run", "--config", Configure(new JsonObject { ["meters"] = CrashHarness.MqttSource(broker.Port) }, []));
         await worker.UntilLogAsync("Serving", TimeSpan.FromSeconds(30));
         using (var response = await _http.GetAsync($"http://127.0.0.1:{_port}/readyz", Cancel))
         {
@@ -179,11 +179,33 @@ public sealed class ServiceTests : IDisposable
 
         Assert.Equal(0, await PromtoolAsync(await _http.GetStringAsync($"http://127.0.0.1:{_port}/metrics", Cancel)));
         Assert.Equal(24, (await Json("/api/v1/streams?limit=100"))!["streams"]!.AsArray().Count);
+        foreach (var (arguments, expected) in new (string[], string)[]
+        {
+            (["streams", "list"], "house-0001"), (["streams", "show", "house-0001"], "anomaly_score"), (["forecast", "feeder-01"], "q0.95"),
+            (["episodes", "list"], "severity"), (["state", "show", "house-0001"], "recurrent"), (["healthcheck"], "\"ready\":true"),
+        })
+        {
+            using var view = WorkerProcess.Start([.. arguments, "--url", $"http://127.0.0.1:{_port}"]);
+            Assert.True(await view.WaitAsync(TimeSpan.FromSeconds(20)) == 0 && view.Log.Contains(expected, StringComparison.Ordinal), view.Log);
+        }
+
+        using (var unknown = WorkerProcess.Start("state", "show", "nobody", "--url", $"http://127.0.0.1:{_port}"))
+            Assert.Equal(1, await unknown.WaitAsync(TimeSpan.FromSeconds(20)));
         Assert.Equal(0, await demo.WaitAsync(TimeSpan.FromSeconds(60)));
         var result = JsonNode.Parse(await File.ReadAllTextAsync(summary, Cancel))!.AsObject();
         Assert.Equal(["streams", "samples", "forecasts", "skill", "coverage90", "faults", "recall", "precision", "wall_s"], result.Select(p => p.Key));
         Assert.True(result["skill"]!.GetValue<double>() > 0, result.ToJsonString());
         Assert.InRange(result["coverage90"]!.GetValue<double>(), 0.75, 0.99);
+    }
+
+    [Fact]
+    public async Task The_worked_example_of_a_parameter_summary_has_8320_parameters()
+    {
+        using var summary = WorkerProcess.Start("models", "summary", "--inputs", "32", "--units", "32");
+        Assert.Equal(0, await summary.WaitAsync(TimeSpan.FromSeconds(20)));
+        Assert.Contains("8,320", summary.Log, StringComparison.Ordinal);
+        using var wrong = WorkerProcess.Start("models", "summary", "--cell", "perceptron");
+        Assert.Equal(2, await wrong.WaitAsync(TimeSpan.FromSeconds(20)));
     }
 
     [Fact]
@@ -207,22 +229,6 @@ public sealed class ServiceTests : IDisposable
         Assert.Equal(1, series["detection"]!["recall"]!.GetValue<double>());
         Assert.Equal("stream,issued_at,target,h,method,q,value,y", File.ReadLines(csv).First());
     }
-
-    private static JsonObject MqttSource(int port) => new()
-    {
-        ["Type"] = "mqtt",
-        ["Broker"] = $"mqtt://127.0.0.1:{port}",
-        ["Bindings"] = new JsonObject
-        {
-            ["reading"] = new JsonObject
-            {
-                ["Match"] = "meters/{stream}/reading",
-                ["Stream"] = "{stream}",
-                ["Time"] = new JsonObject { ["At"] = "/time" },
-                ["Values"] = new JsonObject { ["power"] = new JsonObject { ["At"] = "/value" } },
-            },
-        },
-    };
 
     private static async Task PublishFileAsync(int port, string topic, string file)
     {
