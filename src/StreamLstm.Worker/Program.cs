@@ -9,6 +9,7 @@ var root = new RootCommand("StreamLstm: real-time forecasts and anomaly scores w
     new CheckConfigCommand(),
     new ConfigCommand(),
     new BacktestCommand(),
+    new BenchmarkCommand(),
     new ModelsCommand(),
     new HealthcheckCommand(),
     new VersionCommand(),

@@ -9,9 +9,6 @@ using StreamLstm.Runtime.Profiles;
 
 namespace StreamLstm.Runtime.Evaluation;
 
-/// <summary>One reading of a series in a backtest.</summary>
-public readonly record struct BacktestRow(string Stream, long TimeMicros, double Value);
-
 /// <summary>What a backtest found for one series.</summary>
 public sealed record BacktestSeries(string Stream, SeriesEvaluation Evaluation, DetectionQuality? Detection);
 
@@ -19,9 +16,7 @@ public sealed record BacktestSeries(string Stream, SeriesEvaluation Evaluation, 
 public delegate void PredictionHandler(string stream, long issuedAtMicros, long targetMicros, int h, ReadOnlySpan<float> quantiles);
 
 /// <summary>
-/// Replays readings through the production engine (journal, alignment, scoring, learning, state log) in a temporary state folder,
-/// with a simulated clock, and judges every forecast when its targets arrive. A day at a time is fed and drained, so training takes
-/// effect at the same place in every run.
+/// Replays readings through the production engine and judges every forecast when its targets arrive, beside the baselines'.
 /// </summary>
 public sealed class Backtest(Profile profile, double warmUp, bool learnAfterWarmUp, ulong seed)
 {
@@ -35,24 +30,10 @@ public sealed class Backtest(Profile profile, double warmUp, bool learnAfterWarm
         ArgumentNullException.ThrowIfNull(rows);
         ArgumentNullException.ThrowIfNull(labels);
         var interval = (long)profile.Interval.TotalMicroseconds;
-        var state = Directory.CreateTempSubdirectory("streamlstm-backtest-").FullName;
-        try
-        {
-            var observer = new Observer(profile, interval, rows, warmUp, predictions);
-            var episodes = new EpisodeCollector();
-            var clock = new SimulatedClock(rows.Count > 0 ? rows[0].TimeMicros : 0);
-            var settings = new EngineSettings { StateDirectory = state, Profiles = [profile with { Select = "*" }], Seed = seed, Observer = observer };
-            await using var engine = new Engine(settings, [episodes], clock, loggers, meters);
-            await engine.StartAsync();
-            var feed = new Feed(rows, engine, clock, (long)TimeSpan.FromDays(1).TotalMicroseconds, progress, learnAfterWarmUp ? double.MaxValue : warmUp);
-            await engine.RunAsync([feed], untilDrained: true, cancellationToken);
-            cancellationToken.ThrowIfCancellationRequested();
-            return [.. observer.Series.Select(s => new BacktestSeries(s.Key, s.Value, labels.Count == 0 ? null : Detect(s.Key, s.Value, labels, episodes, interval, observer)))];
-        }
-        finally
-        {
-            Directory.Delete(state, recursive: true);
-        }
+        var observer = new Observer(profile, interval, rows, warmUp, predictions);
+        var episodes = new EpisodeCollector();
+        await Replay.RunAsync(profile, seed, rows, observer, [episodes], learnAfterWarmUp ? double.MaxValue : warmUp, progress, loggers, meters, cancellationToken);
+        return [.. observer.Series.Select(s => new BacktestSeries(s.Key, s.Value, labels.Count == 0 ? null : Detect(s.Key, s.Value, labels, episodes, interval, observer)))];
     }
 
     private DetectionQuality Detect(string stream, SeriesEvaluation evaluation, IReadOnlyList<Label> labels, EpisodeCollector episodes, long interval, Observer observer)
@@ -77,13 +58,14 @@ public sealed class Backtest(Profile profile, double warmUp, bool learnAfterWarm
             _predictions = predictions;
             _interval = interval;
             _quantiles = profile.Quantiles.Count;
+            var calendar = Replay.Calendar(profile);
             foreach (var group in rows.GroupBy(r => r.Stream, StringComparer.Ordinal))
             {
                 var first = group.Min(r => r.TimeMicros) / interval;
                 var last = group.Max(r => r.TimeMicros) / interval;
                 var origin = first + (long)(warmUp * (last - first + 1));
                 _firstOrigin[group.Key] = origin;
-                Series[group.Key] = new SeriesEvaluation(profile.HorizonSteps, profile.Quantiles, profile.DayFrames, origin);
+                Series[group.Key] = new SeriesEvaluation(profile.HorizonSteps, profile.Quantiles, profile.DayFrames, origin, calendar);
             }
         }
 
@@ -94,44 +76,11 @@ public sealed class Backtest(Profile profile, double warmUp, bool learnAfterWarm
         public void OnFrame(string stream, int channel, long frame, double value, in FrameScore score, ReadOnlySpan<float> forecast)
         {
             var evaluation = Series[stream];
-            evaluation.OnFrame(frame, value, forecast);
+            evaluation.OnFrame(frame, value, score.HasForecast ? score.Expected : double.NaN, forecast);
             if (_predictions is null || frame < _firstOrigin[stream])
                 return;
             for (var h = 1; h <= forecast.Length / _quantiles; h++)
                 _predictions(stream, (frame + 1) * _interval, (frame + h) * _interval, h, forecast.Slice((h - 1) * _quantiles, _quantiles));
-        }
-    }
-
-    /// <summary>Pushes the readings, one day at a time.</summary>
-    private sealed class Feed(IReadOnlyList<BacktestRow> rows, Engine engine, SimulatedClock clock, long chunk, Action<double>? progress, double learnUntil) : ISampleSource
-    {
-        public string Name => "backtest";
-
-        public SourceStatus Status { get; private set; } = new(SourceState.Connected, null);
-
-        public async Task RunAsync(IIngress ingress, CancellationToken stopping)
-        {
-            var batch = new SampleBatch();
-            var i = 0;
-            while (i < rows.Count)
-            {
-                if (i >= learnUntil * rows.Count)
-                    engine.Learning = false;
-                var end = rows[i].TimeMicros + chunk;
-                for (; i < rows.Count && rows[i].TimeMicros < end && batch.Count < 50_000; i++)
-                {
-                    var row = rows[i];
-                    batch.Add(row.Stream, row.TimeMicros, row.TimeMicros, [row.Value]);
-                }
-
-                await ingress.AppendAsync(batch, stopping);
-                batch.Clear();
-                clock.AdvanceTo(rows[i - 1].TimeMicros);
-                await engine.DrainAsync(stopping);
-                progress?.Invoke(i / (double)rows.Count);
-            }
-
-            Status = new SourceStatus(SourceState.Completed, null);
         }
     }
 

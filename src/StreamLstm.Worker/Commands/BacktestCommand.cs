@@ -4,11 +4,11 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.Extensions.Logging.Abstractions;
-using StreamLstm.Connectors.Files;
 using StreamLstm.Runtime.Evaluation;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Profiles;
 using StreamLstm.Worker.Configuration;
+using StreamLstm.Worker.Reports;
 
 namespace StreamLstm.Worker.Commands;
 
@@ -23,13 +23,14 @@ internal sealed class BacktestCommand : Command
     private readonly Option<FileInfo?> _labels = new("--labels") { Description = "Ground truth, CSV stream,start,end,type.", HelpName = "FILE" };
     private readonly Option<FileInfo?> _json = new("--json") { Description = "Write the metrics as JSON.", HelpName = "OUT" };
     private readonly Option<FileInfo?> _predictions = new("--predictions") { Description = "Write every judged forecast as CSV.", HelpName = "OUT.csv" };
+    private readonly Option<FileInfo?> _report = new("--report") { Description = "Write a report with charts, one HTML file.", HelpName = "OUT.html" };
     private readonly Option<ulong> _seed = new("--seed") { Description = "Seed of the network.", DefaultValueFactory = _ => 1 };
     private readonly Option<string[]> _columns = new("--columns") { Description = "Value columns to use; all numeric ones without it.", AllowMultipleArgumentsPerToken = true };
 
     public BacktestCommand()
         : base("backtest", "Replays files through the engine and judges every forecast when its target arrives.")
     {
-        foreach (var symbol in new Symbol[] { _files, _profile, _config, _warmup, _learning, _labels, _json, _predictions, _seed, _columns })
+        foreach (var symbol in new Symbol[] { _files, _profile, _config, _warmup, _learning, _labels, _json, _predictions, _report, _seed, _columns })
         {
             if (symbol is Argument argument)
                 Add(argument);
@@ -60,38 +61,27 @@ internal sealed class BacktestCommand : Command
         if (parsed.GetValue(_labels) is { } labelFile)
             errors.AddRange(LabelReader.Read(labelFile, labels));
         var configured = Configured(parsed, errors);
+        if (configured is { Channels.Count: > 1 })
+            errors.Add($"Profile {configured.Name} has {configured.Channels.Count} channels; a backtest reads every column as a stream of its own.");
         if (errors.Count > 0)
             return Terminal.Refuse(errors, "See streamlstm backtest --help.");
 
-        var rows = new List<BacktestRow>();
-        var rejects = 0;
-        var interval = TimeSpan.Zero;
-        foreach (var file in files)
+        SeriesFiles data;
+        try
         {
-            var columns = parsed.GetValue(_columns);
-            var zone = configured?.Zone ?? TimeZoneInfo.Utc;
-            var options = new TabularOptions { TimeZone = zone, ValueColumns = columns is { Length: > 0 } ? columns : null };
-            try
-            {
-                using (var sniff = TabularReader.Open(file.FullName, options))
-                    interval = TabularReader.SniffInterval(sniff.Read()) ?? interval;
-                using var reader = TabularReader.Open(file.FullName, options);
-                foreach (var row in reader.Read(_ => rejects++))
-                    rows.Add(new BacktestRow(row.Stream, row.TimeMicros, row.Value));
-            }
-            catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
-            {
-                return Terminal.Refuse([$"{file}: {e.Message}"], "See streamlstm backtest --help.");
-            }
+            data = SeriesFiles.Read(files, parsed.GetValue(_columns), configured?.Zone ?? TimeZoneInfo.Utc);
+        }
+        catch (InvalidDataException e)
+        {
+            return Terminal.Refuse([e.Message], "See streamlstm backtest --help.");
         }
 
-        if (rows.Count < 16 || (configured is null && interval <= TimeSpan.Zero))
-            return Terminal.Refuse([$"{rows.Count} usable readings are too few for a backtest."], "See streamlstm backtest --help.");
-        // A stable sort: equal times keep the order of the file.
-        var ordered = rows.Select((r, i) => (r, i)).OrderBy(x => x.r.TimeMicros).ThenBy(x => x.i).Select(x => x.r).ToList();
-        var profile = configured ?? ProfileFor(interval);
-        if (rejects > 0)
-            Terminal.Line($"{rejects} cells can't be used and are treated as missing.");
+        var ordered = data.Rows;
+        if (ordered.Count < 16 || (configured is null && data.Interval <= TimeSpan.Zero))
+            return Terminal.Refuse([$"{ordered.Count} usable readings are too few for a backtest."], "See streamlstm backtest --help.");
+        var profile = configured ?? SeriesFiles.ProfileFor(data.Interval);
+        if (data.Rejects > 0)
+            Terminal.Line($"{data.Rejects} cells can't be used and are treated as missing.");
         var backtest = new Backtest(profile, warmup, learning == "on", parsed.GetValue(_seed));
         using var meters = new SilentMeterFactory();
         await using var predictions = parsed.GetValue(_predictions) is { } predictionFile ? new PredictionFile(predictionFile.FullName, profile, ordered) : null;
@@ -101,7 +91,9 @@ internal sealed class BacktestCommand : Command
 
         Print(series);
         if (parsed.GetValue(_json) is { } jsonFile)
-            await File.WriteAllTextAsync(jsonFile.FullName, ToJson(series, profile).ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n", stopping);
+            await File.WriteAllTextAsync(jsonFile.FullName, ToJson(series).ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n", stopping);
+        if (parsed.GetValue(_report) is { } reportFile)
+            await File.WriteAllTextAsync(reportFile.FullName, new BacktestReport(profile, series).Render(), stopping);
         return ExitCode.Ok;
     }
 
@@ -127,20 +119,13 @@ internal sealed class BacktestCommand : Command
         return profile;
     }
 
-    /// <summary>What a user would have configured: one day ahead (two at hourly or coarser grids), frames close with their reading.</summary>
-    private static Profile ProfileFor(TimeSpan interval)
-    {
-        var profile = new Profile { Name = "backtest", Interval = interval, SamplesPerFrame = 1, MaxGapFrames = 4 };
-        var day = profile.DayFrames;
-        return profile with { HorizonSteps = day == 0 ? 48 : Math.Clamp(day >= 48 ? day : 48, 1, 288) };
-    }
-
     private static void Print(IReadOnlyList<BacktestSeries> series)
     {
         foreach (var s in series)
         {
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{s.Stream}: {s.Evaluation.Frames} frames"));
-            Console.WriteLine("    h  scope  method                      n        MSE        MAE     MAPE %   MASE  cover90");
+            var level = s.Evaluation.Grid.Intervals is [var widest, ..] ? $"{100 * widest.Level:0}" : "";
+            Console.WriteLine($"    h  scope  method                      n        MSE       RMSE        MAE   MAPE %   MASE       CRPS  cover{level,-2}    width{level,-2}  Winkler{level,-2}");
             foreach (var h in s.Evaluation.ReportedSteps)
             {
                 foreach (var mean in h == 1 ? [false] : new[] { false, true })
@@ -150,9 +135,12 @@ internal sealed class BacktestCommand : Command
                         var m = s.Evaluation.Sums(method, h, mean);
                         if (m.Count == 0)
                             continue;
-                        Console.WriteLine(string.Create(
+                        var line = string.Create(
                             CultureInfo.InvariantCulture,
-                            $"{h,5}  {(mean ? "mean" : "step"),-5}  {method,-20} {m.Count,9} {m.Squared / m.Count,10:G5} {m.Absolute / m.Count,10:G5} {(m.PercentageCount > 0 ? 100 * m.Percentage / m.PercentageCount : double.NaN),10:F2} {m.Absolute / m.Count / (s.Evaluation.Scale ?? double.NaN),6:F3} {(m.Coverage is { } c ? c.ToString("F3", CultureInfo.InvariantCulture) : ""),8}"));
+                            $"{h,5}  {(mean ? "mean" : "step"),-5}  {method,-20} {m.Count,8} {m.MeanSquaredError,10:G5} {m.RootMeanSquaredError,10:G5} {m.MeanAbsoluteError,10:G5} {Terminal.Number(m.MeanAbsolutePercentageError, "F2"),8} {Terminal.Number(m.MeanAbsoluteError / s.Evaluation.Scale, "F3"),6} {m.ContinuousRankedProbabilityScore,10:G5}");
+                        if (m.Probabilistic && level.Length > 0)
+                            line += string.Create(CultureInfo.InvariantCulture, $" {m.Coverage(0),8:F3} {m.Width(0),10:G5} {m.Winkler(0),10:G5}");
+                        Console.WriteLine(line);
                     }
                 }
             }
@@ -162,35 +150,26 @@ internal sealed class BacktestCommand : Command
         }
     }
 
-    private static JsonObject ToJson(IReadOnlyList<BacktestSeries> all, Profile profile)
+    private static JsonObject ToJson(IReadOnlyList<BacktestSeries> all)
     {
-        var level = Math.Round(profile.Quantiles[^1] - profile.Quantiles[0], 6).ToString(CultureInfo.InvariantCulture);
         var series = new JsonArray();
         foreach (var s in all)
         {
             var metrics = new JsonArray();
+            var hours = new JsonArray();
             foreach (var h in s.Evaluation.ReportedSteps)
             {
                 foreach (var mean in new[] { false, true })
                 {
                     foreach (var method in s.Evaluation.Methods)
                     {
-                        var m = s.Evaluation.Sums(method, h, mean);
-                        if (m.Count == 0)
-                            continue;
-                        metrics.Add(new JsonObject
+                        if (Metrics(s.Evaluation, method, h, mean, null) is { } whole)
+                            metrics.Add(whole);
+                        for (var hour = 0; s.Evaluation.Hours > 1 && hour < s.Evaluation.Hours; hour++)
                         {
-                            ["method"] = method,
-                            ["h"] = h,
-                            ["scope"] = mean ? "mean" : "step",
-                            ["mse"] = m.Squared / m.Count,
-                            ["mae"] = m.Absolute / m.Count,
-                            // Percentages of values around zero mean nothing: null unless nearly all targets have one.
-                            ["mape"] = m.PercentageCount > 0.99 * m.Count ? 100 * m.Percentage / m.PercentageCount : null,
-                            ["mase"] = s.Evaluation.Scale is { } scale ? m.Absolute / m.Count / scale : null,
-                            ["pinball"] = m.Pinball,
-                            ["coverage"] = m.Coverage is { } c ? new JsonObject { [level] = c } : new JsonObject(),
-                        });
+                            if (Metrics(s.Evaluation, method, h, mean, hour) is { } part)
+                                hours.Add(part);
+                        }
                     }
                 }
             }
@@ -200,11 +179,48 @@ internal sealed class BacktestCommand : Command
                 ["stream"] = s.Stream,
                 ["frames"] = s.Evaluation.Frames,
                 ["metrics"] = metrics,
+                ["hours"] = hours,
                 ["detection"] = s.Detection is { } d ? new JsonObject { ["precision"] = d.Precision, ["recall"] = d.Recall, ["false_per_day"] = d.FalsePerDay } : null,
             });
         }
 
         return new JsonObject { ["series"] = series };
+    }
+
+    private static JsonObject? Metrics(SeriesEvaluation evaluation, string method, int h, bool mean, int? hour)
+    {
+        var m = evaluation.Sums(method, h, mean, hour);
+        if (m.Count == 0)
+            return null;
+        var result = new JsonObject
+        {
+            ["method"] = method,
+            ["h"] = h,
+            ["scope"] = mean ? "mean" : "step",
+            ["n"] = m.Count,
+            ["mse"] = m.MeanSquaredError,
+            ["rmse"] = m.RootMeanSquaredError,
+            ["mae"] = m.MeanAbsoluteError,
+            ["mape"] = m.MeanAbsolutePercentageError,
+            ["mase"] = m.MeanAbsoluteError / evaluation.Scale,
+            ["pinball"] = m.Pinball,
+            ["crps"] = m.ContinuousRankedProbabilityScore,
+            ["coverage"] = ByLevel(m, m.Coverage),
+            ["width"] = ByLevel(m, m.Width),
+            ["winkler"] = ByLevel(m, m.Winkler),
+        };
+        if (hour is { } part)
+            result["hour"] = part * 24 / evaluation.Hours;
+        return result;
+    }
+
+    /// <summary>Central intervals by their level, as <c>{"0.9": …}</c>; empty for point methods.</summary>
+    private static JsonObject ByLevel(ErrorSums sums, Func<int, double> measure)
+    {
+        var result = new JsonObject();
+        for (var i = 0; sums.Probabilistic && i < sums.Grid.Intervals.Count; i++)
+            result[sums.Grid.Intervals[i].Level.ToString(CultureInfo.InvariantCulture)] = measure(i);
+        return result;
     }
 
     /// <summary>Writes <c>stream,issued_at,target,h,method,q,value,y</c>.</summary>

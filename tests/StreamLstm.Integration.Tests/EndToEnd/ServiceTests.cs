@@ -222,7 +222,7 @@ public sealed class ServiceTests : IDisposable
         var series = JsonNode.Parse(await File.ReadAllTextAsync(json, Cancel))!["series"]!.AsArray().Single()!;
         Assert.Equal(30 * 96, series["frames"]!.GetValue<long>());
         var metrics = series["metrics"]!.AsArray();
-        Assert.Equal(["last", "seasonal_naive_day", "seasonal_naive_week", "streamlstm"], metrics.Select(m => m!["method"]!.GetValue<string>()).Distinct().Order());
+        Assert.Equal(["holt_winters", "last", "linear", "seasonal_naive_day", "seasonal_naive_week", "streamlstm"], metrics.Select(m => m!["method"]!.GetValue<string>()).Distinct().Order());
         double Mase(string method) => metrics.Single(m => m!["method"]!.GetValue<string>() == method && m["h"]!.GetValue<int>() == 96 && m["scope"]!.GetValue<string>() == "mean")!["mase"]!.GetValue<double>();
         Assert.True(Mase("streamlstm") < Mase("seasonal_naive_day"));
         Assert.InRange(metrics.First(m => m!["method"]!.GetValue<string>() == "streamlstm")!["coverage"]!["0.9"]!.GetValue<double>(), 0.8, 0.98);

@@ -1,0 +1,50 @@
+using StreamLstm.Connectors.Files;
+using StreamLstm.Runtime.Evaluation;
+using StreamLstm.Runtime.Profiles;
+
+namespace StreamLstm.Worker.Commands;
+
+/// <summary>The readings of one or more files in time order, for evaluation.</summary>
+internal sealed record SeriesFiles(IReadOnlyList<BacktestRow> Rows, TimeSpan Interval, int Rejects, TabularShape Shape)
+{
+    /// <exception cref="InvalidDataException">A file isn't a table of series.</exception>
+    public static SeriesFiles Read(IEnumerable<FileInfo> files, string[]? columns, TimeZoneInfo zone)
+    {
+        var rows = new List<BacktestRow>();
+        var rejects = 0;
+        var interval = TimeSpan.Zero;
+        TabularShape? shape = null;
+        foreach (var file in files)
+        {
+            var options = new TabularOptions { TimeZone = zone, ValueColumns = columns is { Length: > 0 } ? columns : null };
+            try
+            {
+                using (var sniff = TabularReader.Open(file.FullName, options))
+                    interval = TabularReader.SniffInterval(sniff.Read()) ?? interval;
+                using var reader = TabularReader.Open(file.FullName, options);
+                shape = reader.Shape;
+                foreach (var row in reader.Read(_ => rejects++))
+                    rows.Add(new BacktestRow(row.Stream, row.TimeMicros, row.Value));
+            }
+            catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
+            {
+                throw new InvalidDataException($"{file}: {e.Message}", e);
+            }
+        }
+
+        // A stable sort: equal times keep the order of the file.
+        var ordered = rows.Select((r, i) => (r, i)).OrderBy(x => x.r.TimeMicros).ThenBy(x => x.i).Select(x => x.r).ToList();
+        return new SeriesFiles(ordered, interval, rejects, shape!);
+    }
+
+    /// <summary>
+    /// What a user would have configured: one day ahead (two at hourly or coarser grids), frames close with their reading. More quantiles
+    /// than a service needs, for the sake of the CRPS.
+    /// </summary>
+    public static Profile ProfileFor(TimeSpan interval)
+    {
+        var profile = new Profile { Name = "backtest", Interval = interval, SamplesPerFrame = 1, MaxGapFrames = 4, Quantiles = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95] };
+        var day = profile.DayFrames;
+        return profile with { HorizonSteps = day == 0 ? 48 : Math.Clamp(day, 48, 288) };
+    }
+}
