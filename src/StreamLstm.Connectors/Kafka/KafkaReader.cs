@@ -50,7 +50,7 @@ internal sealed partial class KafkaReader
     private Task? _append;
     private long _arrival;
     private int _records;
-    private bool _stored;
+    private readonly Dictionary<TopicPartition, long> _durable = [];
     private bool _closing;
 
     /// <exception cref="ArgumentException">librdkafka refuses a setting.</exception>
@@ -238,7 +238,7 @@ internal sealed partial class KafkaReader
         try
         {
             _consumer.StoreOffset(new TopicPartitionOffset(partition, next));
-            _stored = true;
+            _durable[partition] = next;
         }
         catch (KafkaException e) when (e.Error.Code == ErrorCode.Local_State)
         {
@@ -247,15 +247,18 @@ internal sealed partial class KafkaReader
         }
     }
 
-    /// <summary>Before partitions are given back: the next owner begins where this one's durable part ends.</summary>
-    private void Commit()
+    /// <summary>
+    /// Before partitions are given back: the next owner begins where this one's durable part ends. By offset and waited for, since a
+    /// commit in the background may still be on its way when the next owner asks.
+    /// </summary>
+    private void Commit(List<TopicPartition> partitions)
     {
-        if (!_stored)
+        var offsets = partitions.Where(_durable.ContainsKey).Select(p => new TopicPartitionOffset(p, _durable[p])).ToList();
+        if (offsets.Count == 0)
             return;
         try
         {
-            _consumer.Commit();
-            _stored = false;
+            _consumer.Commit(offsets);
         }
         catch (KafkaException e) when (!e.Error.IsFatal)
         {
@@ -281,7 +284,7 @@ internal sealed partial class KafkaReader
                     FinishAppend();
             }
 
-            Commit();
+            Commit(partitions);
         }
 
         Forget(partitions);
@@ -302,6 +305,7 @@ internal sealed partial class KafkaReader
         foreach (var partition in partitions)
         {
             _reading.Remove(partition);
+            _durable.Remove(partition);
         }
 
         for (var n = _carried.Count; n > 0; n--)
