@@ -132,7 +132,7 @@ internal static class SoloForecaster
         workspace.Kernel.Packed.Pack(words[..Shape.ParameterCount]);
         VectorKernel.Step(workspace.Kernel, slot[..Inputs], hidden, cell, forecasts, batch: 1);
         for (var k = 0; k < Horizons; k++)
-            pending[PendingForecast + k] = forecasts[k] * pending[PendingScale + k];
+            pending[PendingForecast + k] = Moves(Change(numbers, k), mean) ? forecasts[k] * pending[PendingScale + k] : 0;
         numbers[TimeOffset] = timeMicros;
         numbers[CountOffset] = t + 1;
     }
@@ -192,11 +192,12 @@ internal static class SoloForecaster
     }
 
     /// <summary>The deviation, or where a stream has stood still something small beside its mean.</summary>
-    private static double Scale(ReadOnlySpan<double> moments, double mean)
-    {
-        var deviation = RunningMoments.Deviation(moments);
-        return deviation > 1e-9 * (Math.Abs(mean) + 1e-12) ? deviation : Math.Max(1e-9, 1e-6 * Math.Abs(mean));
-    }
+    private static double Scale(ReadOnlySpan<double> moments, double mean) =>
+        Moves(moments, mean) ? RunningMoments.Deviation(moments) : Math.Max(1e-9, 1e-6 * Math.Abs(mean));
+
+    /// <summary>Whether there is any deviation beyond rounding. What stands still is forecast to do so: a network's guess would only be noise.</summary>
+    private static bool Moves(ReadOnlySpan<double> moments, double mean) =>
+        RunningMoments.Deviation(moments) > 1e-9 * (Math.Abs(mean) + 1e-12);
 
     private static float Clipped(double x) => (float)Math.Clamp(x, -Clip, Clip);
 
