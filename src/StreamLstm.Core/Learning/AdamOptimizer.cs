@@ -5,12 +5,11 @@ using StreamLstm.Core.Numerics;
 namespace StreamLstm.Core.Learning;
 
 /// <summary>
-/// Adam with bias correction (Kingma, Ba 2015) and decoupled weight decay (Loshchilov, Hutter 2019); β = 0.9, 0.999, ε = 1e-8.
+/// Adam with bias correction (Kingma, Ba 2015) and decoupled weight decay (Loshchilov, Hutter 2019); β₁ = 0.9, ε = 1e-8.
 /// </summary>
-internal sealed class AdamOptimizer(int parameters)
+internal sealed class AdamOptimizer(int parameters, double beta2 = 0.999)
 {
     private const double Beta1 = 0.9;
-    private const double Beta2 = 0.999;
     private const float Epsilon = 1e-8f;
 
     private readonly AlignedArray _first = new(MatrixProduct.PadColumns(parameters));
@@ -39,7 +38,7 @@ internal sealed class AdamOptimizer(int parameters)
 
         StepCount++;
         var correction1 = 1.0 - Power(Beta1, StepCount);
-        var correction2 = 1.0 - Power(Beta2, StepCount);
+        var correction2 = 1.0 - Power(beta2, StepCount);
         Apply<TSimd, TVector>(
             weights, gradient, gradientScale, (float)-(learningRate / correction1), (float)(1.0 / Math.Sqrt(correction2)), 1f - (learningRate * weightDecay));
     }
@@ -55,16 +54,16 @@ internal sealed class AdamOptimizer(int parameters)
         ref var m = ref MemoryMarshal.GetReference(First);
         ref var v = ref MemoryMarshal.GetReference(Second);
         var scale = TSimd.Broadcast(gradientScale);
-        var beta1 = TSimd.Broadcast((float)Beta1);
-        var beta2 = TSimd.Broadcast((float)Beta2);
+        var keep1 = TSimd.Broadcast((float)Beta1);
+        var keep2 = TSimd.Broadcast((float)beta2);
         var rest1 = TSimd.Broadcast((float)(1.0 - Beta1));
-        var rest2 = TSimd.Broadcast((float)(1.0 - Beta2));
+        var rest2 = TSimd.Broadcast((float)(1.0 - beta2));
         for (nint i = 0; i < weights.Length; i += TSimd.Width)
         {
             var gradientLane = TSimd.Multiply(TSimd.Load(ref g, i), scale);
-            var first = TSimd.MultiplyAdd(beta1, TSimd.Load(ref m, i), TSimd.Multiply(rest1, gradientLane));
+            var first = TSimd.MultiplyAdd(keep1, TSimd.Load(ref m, i), TSimd.Multiply(rest1, gradientLane));
             var second = TSimd.MultiplyAdd(
-                beta2, TSimd.Load(ref v, i), TSimd.Multiply(TSimd.Multiply(rest2, gradientLane), gradientLane));
+                keep2, TSimd.Load(ref v, i), TSimd.Multiply(TSimd.Multiply(rest2, gradientLane), gradientLane));
             var denominator = TSimd.MultiplyAdd(
                 TSimd.SquareRoot(second), TSimd.Broadcast(denominatorScale), TSimd.Broadcast(Epsilon));
             var kept = TSimd.Multiply(TSimd.Load(ref w, i), TSimd.Broadcast(keep));

@@ -6,6 +6,9 @@ public sealed record BpttOptions
     /// <value>Largest norm of the whole gradient; longer ones are shortened to it. Above 0. Default 1.</value>
     public float ClipNorm { get; init; } = 1f;
 
+    /// <value>Share of the past that Adam keeps of the squared gradient (its β₂), in [0, 1). Lower follows a changing stream faster. Default 0.999.</value>
+    public double SecondMomentDecay { get; init; } = 0.999;
+
     /// <value>Decoupled weight decay (AdamW), per unit of learning rate. At least 0. Default 0.</value>
     public float WeightDecay { get; init; }
 
@@ -17,6 +20,11 @@ public sealed record BpttOptions
         if (!(ClipNorm > 0f) || !float.IsFinite(ClipNorm))
         {
             throw new ArgumentException($"ClipNorm must be finite and above 0, got {ClipNorm}.", nameof(ClipNorm));
+        }
+
+        if (!(SecondMomentDecay is >= 0.0 and < 1.0))
+        {
+            throw new ArgumentException($"SecondMomentDecay must lie in [0, 1), got {SecondMomentDecay}.", nameof(SecondMomentDecay));
         }
 
         if (!(WeightDecay >= 0f) || !float.IsFinite(WeightDecay))

@@ -41,7 +41,7 @@ public sealed class BpttTrainer
         _weights = new AlignedArray(padded);
         _averaged = new AlignedArray(padded);
         _gradient = new AlignedArray(padded);
-        _optimizer = new AdamOptimizer(Shape.ParameterCount);
+        _optimizer = new AdamOptimizer(Shape.ParameterCount, _options.SecondMomentDecay);
         _pass = new BpttPass(Shape);
         initial.Values.CopyTo(_weights.Span);
         initial.Values.CopyTo(_averaged.Span);
@@ -121,6 +121,33 @@ public sealed class BpttTrainer
         values.AsSpan(2 * count, count).CopyTo(trainer._optimizer.Second);
         values.AsSpan(3 * count, count).CopyTo(trainer._averaged.Span);
         return trainer;
+    }
+
+    /// <summary>Weights and both moments: what <see cref="SaveTo"/> writes.</summary>
+    internal static int SavedLength(LstmForecasterShape shape) => 3 * shape.ParameterCount;
+
+    /// <summary>Weights, first and second moment into caller's memory; the step count is <see cref="StepCount"/>. Allocates nothing.</summary>
+    internal void SaveTo(Span<float> values)
+    {
+        var count = Shape.ParameterCount;
+        _weights.Span[..count].CopyTo(values);
+        _optimizer.First[..count].CopyTo(values[count..]);
+        _optimizer.Second[..count].CopyTo(values[(2 * count)..]);
+    }
+
+    /// <summary>Continues from what <see cref="SaveTo"/> wrote, with the same bits; the averaged weights start anew from the weights.</summary>
+    internal void RestoreFrom(ReadOnlySpan<float> values, long stepCount)
+    {
+        var count = Shape.ParameterCount;
+        var weights = values[..count];
+        weights.CopyTo(_weights.Span);
+        weights.CopyTo(_averaged.Span);
+        values.Slice(count, count).CopyTo(_optimizer.First);
+        values.Slice(2 * count, count).CopyTo(_optimizer.Second);
+        _optimizer.StepCount = stepCount;
+        _pass.Load(weights);
+        _weightsSnapshot = null;
+        _averagedSnapshot = null;
     }
 
     private float Step<TSimd, TVector>(TrainingBatch batch, float learningRate)
