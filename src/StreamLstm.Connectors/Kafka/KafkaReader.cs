@@ -27,8 +27,6 @@ internal sealed partial class KafkaReader
     /// <summary>How long partitions are held back from their next owner to finish what was read of them.</summary>
     private static readonly TimeSpan RevokePatience = TimeSpan.FromSeconds(30);
 
-    /// <summary>A commit is a request to the cluster; what is appended in between comes again after a crash and is recognised.</summary>
-
     private readonly KafkaSourceSettings _settings;
     private readonly IPayloadDecoder _decoder;
     private readonly KafkaConnection _connection;

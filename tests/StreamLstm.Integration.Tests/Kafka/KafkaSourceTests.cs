@@ -128,9 +128,11 @@ public sealed class KafkaSourceTests(KafkaCluster cluster) : IClassFixture<Kafka
         var all = first.Samples.Concat(second.Samples).ToList();
         Assert.Equal(Samples(0, 200).Order(), all.Distinct().Order());
 
-        // The mock cluster refuses commits while an eager rebalance is under way, which brokers accept.
-        if (strategy == "cooperative-sticky")
-            Assert.Equal(200, all.Count);
+        // A member that could commit before it gave its partitions back leaves nothing to be read twice. The mock cluster refuses
+        // commits while a rebalance is under way, which brokers accept; the source then says that records come again.
+        var log = one.Logger.Text + "\n--\n" + two.Logger.Text;
+        if (!log.Contains("may come again", StringComparison.Ordinal) && !log.Contains("no longer ours to store", StringComparison.Ordinal))
+            Assert.True(all.Count == 200, $"{all.Count} samples.\n{log}");
     }
 
     [Fact]
