@@ -42,7 +42,8 @@ internal interface IFrameReceiver
     /// <param name="kind">How the frame came about.</param>
     /// <param name="length">1, or the number of frames of a bridge.</param>
     /// <param name="values">[D] for observed frames (NaN = channel missing), else empty.</param>
-    void OnFrame(long frame, FrameKind kind, long length, ReadOnlySpan<double> values);
+    /// <param name="flags">What to know about the values.</param>
+    void OnFrame(long frame, FrameKind kind, long length, ReadOnlySpan<double> values, FrameFlags flags);
 }
 
 /// <summary>
@@ -59,20 +60,17 @@ internal sealed class StreamAligner(Profile profile)
     private readonly long _interval = (long)profile.Interval.TotalMicroseconds;
     private readonly List<Bucket> _open = [];
     private readonly long[] _recent = new long[RecentTimes];
-    private readonly double[] _register = [.. Enumerable.Repeat(double.NaN, profile.Channels.Count)];
+    private readonly Resampler _resampler = new(profile);
     private readonly double[] _frameValues = new double[profile.Channels.Count];
+    private readonly double[] _coverage = new double[profile.Channels.Count];
+
+    /// <summary>[D] latest value of each channel, for profiles that fill gaps with it.</summary>
+    private readonly double[] _latest = [.. Enumerable.Repeat(double.NaN, profile.Channels.Count)];
     private int _recentCount;
     private long _newest = None;
     private long _newestArrival;
     private long _lastClosed = None;
     private int _gap;
-
-    private sealed class Bucket
-    {
-        public long Frame;
-        public readonly List<long> Times = [];
-        public readonly List<double> Values = [];
-    }
 
     public bool IsStale { get; private set; }
 
@@ -95,7 +93,15 @@ internal sealed class StreamAligner(Profile profile)
     /// <summary>The frame to be closed next. A stale stream goes on with the first frame it has samples for; what lies between is one bridge.</summary>
     private long Next => _lastClosed == None || IsStale ? _open[0].Frame : _lastClosed + 1;
 
-    public SampleOutcome Add(long eventTime, long arrival, ReadOnlySpan<double> values, IFrameReceiver receiver)
+    /// <summary>What the register of a channel has counted that no frame contains.</summary>
+    public double Unplaced(int channel) => _resampler.Unplaced(channel);
+
+    /// <summary>How much of the frame that was closed last the readings of a channel cover, 0 … 1.</summary>
+    public double Coverage(int channel) => _coverage[channel];
+
+    /// <param name="values">[D]; NaN = the channel is missing.</param>
+    /// <param name="faulty">Whether a value lay outside the valid range (and is missing now): frames of such readings are imputed, but not stale.</param>
+    public SampleOutcome Add(long eventTime, long arrival, ReadOnlySpan<double> values, IFrameReceiver receiver, bool faulty = false)
     {
         var frame = FloorDiv(eventTime, _interval);
         if (_lastClosed != None && frame <= _lastClosed)
@@ -107,8 +113,13 @@ internal sealed class StreamAligner(Profile profile)
         if (!duplicate && bucket.Times.Count >= profile.MaxSamplesPerFrame)
             return SampleOutcome.Overflow;
 
-        var dip = profile.Counter && values.Length == 1 && IsDip(Preceding(bucket, duplicate ? at : ~at), values[0]);
-        if (duplicate)
+        var dip = profile.Counter && values.Length == 1 && _resampler.IsDip(bucket, duplicate ? at : ~at, values[0], _open);
+        bucket.Faulty |= faulty;
+        if (faulty && !values.ContainsAnyExcept(double.NaN))
+        {
+            // Nothing to keep: the interval stays open for a reading that makes sense.
+        }
+        else if (duplicate)
         {
             for (var i = 0; i < values.Length; i++)
                 bucket.Values[(at * values.Length) + i] = values[i];
@@ -135,7 +146,7 @@ internal sealed class StreamAligner(Profile profile)
     public void OnTick(long clock, IFrameReceiver receiver)
     {
         while (Deadline <= clock)
-            CloseNext(Next, receiver);
+            CloseNext(Next, long.MaxValue, receiver);
     }
 
     public void Write(ByteWriter w)
@@ -148,13 +159,14 @@ internal sealed class StreamAligner(Profile profile)
         w.Int32(_recentCount);
         foreach (var t in _recent)
             w.Int64(t);
-        w.Byte((byte)_register.Length);
-        foreach (var v in _register)
+        _resampler.Write(w);
+        foreach (var v in _latest)
             w.Double(v);
         w.Int32(_open.Count);
         foreach (var bucket in _open)
         {
             w.Int64(bucket.Frame);
+            w.Byte((byte)(bucket.Faulty ? 1 : 0));
             w.Int32(bucket.Times.Count);
             foreach (var t in bucket.Times)
                 w.Int64(t);
@@ -173,20 +185,18 @@ internal sealed class StreamAligner(Profile profile)
         _recentCount = r.Int32();
         for (var i = 0; i < RecentTimes; i++)
             _recent[i] = r.Int64();
-        var d = r.Byte();
-        if (d != _register.Length)
-            throw new CorruptLogException($"Stored state has {d} channels; profile {profile.Name} has {_register.Length}. Reset the state or restore the profile.");
-        for (var i = 0; i < d; i++)
-            _register[i] = r.Double();
+        _resampler.Read(ref r);
+        for (var i = 0; i < _latest.Length; i++)
+            _latest[i] = r.Double();
         _open.Clear();
         var buckets = r.Int32();
         for (var b = 0; b < buckets; b++)
         {
-            var bucket = new Bucket { Frame = r.Int64() };
+            var bucket = new Bucket { Frame = r.Int64(), Faulty = r.Byte() != 0 };
             var n = r.Int32();
             for (var i = 0; i < n; i++)
                 bucket.Times.Add(r.Int64());
-            for (var i = 0; i < n * d; i++)
+            for (var i = 0; i < n * _latest.Length; i++)
                 bucket.Values.Add(r.Double());
             _open.Add(bucket);
         }
@@ -198,47 +208,76 @@ internal sealed class StreamAligner(Profile profile)
         {
             var first = _open[0];
             var next = Next;
-            var passed = watermark >= (next + 1) * _interval;
+            var passed = _resampler.IsReady(next, _open, watermark);
             // At the beginning, and on the return of a stale stream, an earlier frame may still come inside the allowed lateness.
             var begun = (_lastClosed != None && !IsStale) || profile.AllowedLateness == TimeSpan.Zero;
-            var complete = begun && first.Frame == next && profile.SamplesPerFrame > 0 && first.Times.Count >= profile.SamplesPerFrame;
+            // A register's interval needs the first reading after it, however many it holds.
+            var complete = begun && !profile.Counter && first.Frame == next && profile.SamplesPerFrame > 0 && first.Times.Count >= profile.SamplesPerFrame;
             if (!passed && !complete)
                 return;
-            CloseNext(next, receiver);
+            CloseNext(next, watermark, receiver);
         }
     }
 
-    private void CloseNext(long next, IFrameReceiver receiver)
+    private void CloseNext(long next, long known, IFrameReceiver receiver)
     {
-        if (_open.Count > 0 && _open[0].Frame == next)
-        {
-            var bucket = _open[0];
+        var flags = _resampler.Close(next, _open, known, _frameValues, _coverage);
+        var own = _open.Count > 0 && _open[0].Frame == next;
+        if (own)
             _open.RemoveAt(0);
-            if (profile.Counter)
-                Difference(bucket);
-            if (IsStale && next > _lastClosed + 1)
-                receiver.OnFrame(_lastClosed + 1, FrameKind.Bridge, next - _lastClosed - 1, []);
-            _gap = 0;
-            IsStale = false;
-            _lastClosed = next;
-            Aggregate(bucket, _frameValues);
-            receiver.OnFrame(next, FrameKind.Observed, 1, _frameValues);
+        var observed = false;
+        for (var c = 0; c < _frameValues.Length; c++)
+        {
+            if (double.IsNaN(_frameValues[c]))
+                continue;
+            _latest[c] = _frameValues[c];
+            observed = true;
+        }
+
+        var faulty = (flags & FrameFlags.SensorFault) != 0;
+        if (IsStale && (observed || own) && next > _lastClosed + 1)
+            receiver.OnFrame(_lastClosed + 1, FrameKind.Bridge, next - _lastClosed - 1, [], FrameFlags.None);
+        if (observed)
+        {
+            (_gap, IsStale, _lastClosed) = (0, false, next);
+            receiver.OnFrame(next, FrameKind.Observed, 1, _frameValues, flags);
             return;
         }
 
-        if (_gap < profile.MaxGapFrames)
+        // The first frame of a register, and one whose readings are all missing, comes from a stream that is there.
+        if (own)
+            IsStale = false;
+        _lastClosed = next;
+        if (_gap < profile.MaxGapFrames || own)
         {
-            _gap++;
-            _lastClosed = next;
-            receiver.OnFrame(next, FrameKind.Imputed, 1, []);
+            _gap = Math.Min(_gap + 1, profile.MaxGapFrames);
+            Fill(next, faulty ? GapPolicy.Model : profile.Gaps, flags, receiver);
             return;
         }
 
         IsStale = true;
-        _lastClosed = next;
-        // What a register counted meanwhile can't be told from what it counts then: it begins anew.
-        Array.Fill(_register, double.NaN);
-        receiver.OnFrame(next, FrameKind.Stale, 1, []);
+        receiver.OnFrame(next, FrameKind.Stale, 1, [], flags);
+    }
+
+    private void Fill(long frame, GapPolicy policy, FrameFlags flags, IFrameReceiver receiver)
+    {
+        switch (policy)
+        {
+            case GapPolicy.Previous when !_latest.AsSpan().ContainsAnyExcept(double.NaN):
+            case GapPolicy.Model:
+                receiver.OnFrame(frame, FrameKind.Imputed, 1, [], flags);
+                break;
+            case GapPolicy.Previous:
+                receiver.OnFrame(frame, FrameKind.Observed, 1, _latest, flags | FrameFlags.Filled);
+                break;
+            case GapPolicy.Zero:
+                _frameValues.AsSpan().Clear();
+                receiver.OnFrame(frame, FrameKind.Observed, 1, _frameValues, flags | FrameFlags.Filled);
+                break;
+            default:
+                receiver.OnFrame(frame, FrameKind.Bridge, 1, [], flags);
+                break;
+        }
     }
 
     private Bucket Find(long frame)
@@ -251,72 +290,6 @@ internal sealed class StreamAligner(Profile profile)
         var bucket = new Bucket { Frame = frame };
         _open.Insert(i, bucket);
         return bucket;
-    }
-
-    private void Aggregate(Bucket bucket, Span<double> into)
-    {
-        var d = into.Length;
-        for (var c = 0; c < d; c++)
-        {
-            var n = 0;
-            var result = double.NaN;
-            for (var i = 0; i < bucket.Times.Count; i++)
-            {
-                var v = bucket.Values[(i * d) + c];
-                if (double.IsNaN(v))
-                    continue;
-                result = n++ == 0 ? v : profile.Aggregation switch
-                {
-                    Aggregation.Min => Math.Min(result, v),
-                    Aggregation.Max => Math.Max(result, v),
-                    Aggregation.Last => v,
-                    _ => result + v,
-                };
-            }
-
-            into[c] = profile.Aggregation == Aggregation.Mean && n > 0 ? result / n : result;
-        }
-    }
-
-    /// <summary>
-    /// Register readings → increases since the previous reading, in time order. A fall below 90 % of the previous reading is a reset (the
-    /// new reading is the increase); a smaller fall is a dip that is ignored. The first reading has no increase, and the first one after
-    /// missing frames counts one frame's share of it.
-    /// </summary>
-    private void Difference(Bucket bucket)
-    {
-        var d = _register.Length;
-        for (var c = 0; c < d; c++)
-        {
-            var frames = _gap + 1;
-            for (var i = 0; i < bucket.Times.Count; i++)
-            {
-                var v = bucket.Values[(i * d) + c];
-                if (double.IsNaN(v))
-                    continue;
-                var previous = _register[c];
-                if (IsDip(previous, v))
-                {
-                    bucket.Values[(i * d) + c] = double.NaN;
-                    continue;
-                }
-
-                _register[c] = v;
-                bucket.Values[(i * d) + c] = double.IsNaN(previous) ? double.NaN : (v < previous ? v : v - previous) / frames;
-                frames = 1;
-            }
-        }
-    }
-
-    private static bool IsDip(double previous, double v) => v < previous && v >= 0.9 * previous;
-
-    /// <summary>The reading before a place in a bucket of a register with one channel.</summary>
-    private double Preceding(Bucket bucket, int at)
-    {
-        if (at > 0)
-            return bucket.Values[at - 1];
-        var i = _open.IndexOf(bucket);
-        return i > 0 ? _open[i - 1].Values[^1] : _register[0];
     }
 
     private bool SeenBefore(long eventTime) => _recent.AsSpan(0, Math.Min(_recentCount, RecentTimes)).Contains(eventTime);

@@ -13,6 +13,19 @@ namespace StreamLstm.Runtime.Output;
 /// <summary>Writes the JSON of results, episodes and dead letters: one object, no line end, NaN never. One instance per shard.</summary>
 internal sealed class ResultWriter : IDisposable
 {
+    private static readonly (FrameFlags Flag, JsonEncodedText Name)[] QualityNames =
+    [
+        (FrameFlags.Reset, JsonEncodedText.Encode("reset")),
+        (FrameFlags.Rollover, JsonEncodedText.Encode("rollover")),
+        (FrameFlags.Dip, JsonEncodedText.Encode("dip")),
+        (FrameFlags.Implausible, JsonEncodedText.Encode("implausible")),
+        (FrameFlags.Gap, JsonEncodedText.Encode("gap")),
+        (FrameFlags.Partial, JsonEncodedText.Encode("partial")),
+        (FrameFlags.Held, JsonEncodedText.Encode("held")),
+        (FrameFlags.Filled, JsonEncodedText.Encode("filled")),
+        (FrameFlags.SensorFault, JsonEncodedText.Encode("sensor_fault")),
+    ];
+
     private readonly ArrayBufferWriter<byte> _buffer = new(8192);
     private readonly Utf8JsonWriter _json;
 
@@ -70,6 +83,7 @@ internal sealed class ResultWriter : IDisposable
             _json.WriteStringValue("missing"u8);
         if (!scores[0].HasForecast)
             _json.WriteStringValue("cold"u8);
+        Quality(work.Flags);
         _json.WriteEndArray();
         if (profile.Channels > 1)
             Channels(profile, values, scores);
@@ -80,6 +94,17 @@ internal sealed class ResultWriter : IDisposable
         else
             _json.WriteNull("forecast"u8);
         return End();
+    }
+
+    private void Quality(FrameFlags flags)
+    {
+        if (flags == FrameFlags.None)
+            return;
+        foreach (var (flag, name) in QualityNames)
+        {
+            if ((flags & flag) != 0)
+                _json.WriteStringValue(name);
+        }
     }
 
     public ReadOnlySpan<byte> Episode(StreamSession session, bool closed)

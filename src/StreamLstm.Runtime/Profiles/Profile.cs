@@ -10,6 +10,22 @@ public enum Aggregation
     Max,
 }
 
+/// <summary>What stands in a missing frame.</summary>
+public enum GapPolicy
+{
+    /// <summary>The model's own forecast; nothing is learnt from it.</summary>
+    Model,
+
+    /// <summary>The value before, as if it had been read.</summary>
+    Previous,
+
+    /// <summary>Zero, as if it had been read: no message means that nothing was used.</summary>
+    Zero,
+
+    /// <summary>Nothing: the frame has no result.</summary>
+    None,
+}
+
 /// <summary>How much each stream's state holds.</summary>
 public enum Tier
 {
@@ -38,10 +54,25 @@ public sealed record Profile
 
     public Aggregation Aggregation { get; init; } = Aggregation.Mean;
 
-    /// <summary>Cumulative registers are differenced before aggregation; a fall is a reset.</summary>
+    /// <summary>
+    /// Values are readings of a cumulative register. Aggregation sum = its increase per interval, mean = its increase per hour (Wh → W);
+    /// others make no sense.
+    /// </summary>
     public bool Counter { get; init; }
 
-    /// <summary>Physical limits of a value; outside it the sample is a dead letter.</summary>
+    /// <summary>Number at which a register begins again from zero.</summary>
+    public double? Rollover { get; init; }
+
+    /// <summary>Largest increase per hour that is possible; a larger one means another register, which begins anew.</summary>
+    public double MaxRate { get; init; } = double.PositiveInfinity;
+
+    /// <summary>How long a gauge's reading lasts without another one: feeds that report changes only. Zero = only inside its interval.</summary>
+    public TimeSpan Hold { get; init; }
+
+    /// <summary>What stands in missing frames, up to <see cref="MaxGapFrames"/>.</summary>
+    public GapPolicy Gaps { get; init; } = GapPolicy.Model;
+
+    /// <summary>Physical limits of a value; outside it the sample is a dead letter and its frame carries the flag of a sensor fault.</summary>
     public double? ValidMin { get; init; }
 
     public double? ValidMax { get; init; }

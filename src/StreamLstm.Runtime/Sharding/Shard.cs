@@ -321,7 +321,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         };
     }
 
-    public void OnFrame(long frame, FrameKind kind, long length, ReadOnlySpan<double> values)
+    public void OnFrame(long frame, FrameKind kind, long length, ReadOnlySpan<double> values, FrameFlags flags)
     {
         var partition = _partitions[_session.Partition]!;
         var work = new FrameWork
@@ -329,6 +329,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             Session = _session,
             Frame = frame,
             Kind = kind,
+            Flags = flags,
             Length = length,
             ValuesAt = _frameValues.Count,
             Lsn = _lsn,
@@ -431,7 +432,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
                 return;
             }
 
-            if (!CheckValues(profile, samples, i))
+            if (!CheckChannels(profile, samples, i) || !CheckRange(profile, samples, i))
                 return;
             var runtime = Array.Find(_profiles, p => p.Profile == profile)!;
             var shard = _perProfile[runtime.Index];
@@ -444,12 +445,20 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             partition.Sessions.Add(session.Key, session);
             shard.Sample.Add(session);
         }
-        else if (!CheckValues(session.Profile.Profile, samples, i))
+        else if (!CheckChannels(session.Profile.Profile, samples, i))
         {
             return;
         }
 
         _session = session;
+        if (!CheckRange(session.Profile.Profile, samples, i))
+        {
+            AlignFaulty(session, samples, i);
+            Touch(session);
+            partition.NextDeadline = Math.Min(partition.NextDeadline, session.Aligner.Deadline);
+            return;
+        }
+
         var outcome = session.Aligner.Add(samples.EventTime(i), samples.Arrival(i), samples.Values(i), this);
         switch (outcome)
         {
@@ -493,16 +502,33 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         }
     }
 
-    private bool CheckValues(Profile profile, SampleBatch samples, int i)
+    /// <summary>A value that can't be true is missing, yet the grid hears of it: its frame tells of a faulty sensor, not of silence.</summary>
+    private void AlignFaulty(StreamSession session, SampleBatch samples, int i)
     {
-        var values = samples.Values(i);
-        if (values.Length != profile.Channels.Count)
+        var profile = session.Profile.Profile;
+        var values = _valueScratch.AsSpan(0, profile.Channels.Count);
+        samples.Values(i).CopyTo(values);
+        foreach (ref var v in values)
         {
-            Reject(samples, i, DeadLetterReason.ChannelCount, $"The sample has {values.Length} values; profile {profile.Name} has {profile.Channels.Count} channels.");
-            return false;
+            if (v < profile.ValidMin || v > profile.ValidMax)
+                v = double.NaN;
         }
 
-        foreach (var v in values)
+        session.Aligner.Add(samples.EventTime(i), samples.Arrival(i), values, this, faulty: true);
+    }
+
+    private bool CheckChannels(Profile profile, SampleBatch samples, int i)
+    {
+        var values = samples.Values(i);
+        if (values.Length == profile.Channels.Count)
+            return true;
+        Reject(samples, i, DeadLetterReason.ChannelCount, $"The sample has {values.Length} values; profile {profile.Name} has {profile.Channels.Count} channels.");
+        return false;
+    }
+
+    private bool CheckRange(Profile profile, SampleBatch samples, int i)
+    {
+        foreach (var v in samples.Values(i))
         {
             if (v < profile.ValidMin || v > profile.ValidMax)
             {

@@ -62,6 +62,7 @@ internal struct FrameWork
     public StreamSession Session;
     public long Frame;
     public FrameKind Kind;
+    public FrameFlags Flags;
     public long Length;
     public int ValuesAt;
     public long Lsn;

@@ -127,6 +127,10 @@ public static class ConfigurationLoader
             Channels = node.List("Channels") ?? ["value"],
             Aggregation = Enum.Parse<Aggregation>(node.Choice("Aggregation") ?? "mean", ignoreCase: true),
             Counter = node.Boolean("Counter"),
+            Rollover = node.OptionalNumber("Rollover"),
+            MaxRate = node.OptionalNumber("MaxRate") ?? double.PositiveInfinity,
+            Hold = node.Duration("Hold"),
+            Gaps = Enum.Parse<GapPolicy>(node.Choice("Gaps") ?? "model", ignoreCase: true),
             ValidMin = node.OptionalNumber("ValidMin"),
             ValidMax = node.OptionalNumber("ValidMax"),
             Zone = node.Zone("Zone"),
@@ -148,6 +152,10 @@ public static class ConfigurationLoader
             node.Wrong("Quantiles", q);
         if (profile.MaxWait < profile.AllowedLateness && profile.AllowedLateness > TimeSpan.Zero)
             node.Error("MaxWait", Configuration.Duration.Format(profile.MaxWait), $"silence must not close an interval before AllowedLateness has passed, which is {Configuration.Duration.Format(profile.AllowedLateness)}.");
+        if (profile.Counter && profile.Aggregation is not (Aggregation.Sum or Aggregation.Mean))
+            node.Error("Counter", "true", $"a register's intervals have a sum (increase) or a mean (increase per hour); Aggregation is {profile.Aggregation.ToString().ToLowerInvariant()}.");
+        if (profile.Counter && profile.Hold > TimeSpan.Zero)
+            node.Error("Hold", Configuration.Duration.Format(profile.Hold), "a register needs none: it keeps what it has counted.");
         if (profile.ValidMin >= profile.ValidMax)
             node.Error("ValidMin", FormattableString.Invariant($"{profile.ValidMin}"), FormattableString.Invariant($"it must be less than ValidMax, which is {profile.ValidMax}."));
         return profile;

@@ -74,7 +74,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
             {"State":{"Directory":"/s"},
              "Engine":{"Shards":3,"MaxStreamsPartition":10,"JournalMaxBytes":33554432,"KeepJournal":true,"Seed":7},
              "Http":{"Url":"http://localhost:9000","MetricsUrl":"http://0.0.0.0:9464","Token":"t"},
-             "Profiles":{"p":{"Select":"nl/*","Interval":"30m","Channels":"a, b","Aggregation":"Last","Counter":true,"ValidMin":-1,"ValidMax":2.5,"Zone":"Europe/Berlin",
+             "Profiles":{"p":{"Select":"nl/*","Interval":"30m","Channels":"a, b","Aggregation":"Sum","Counter":true,"Rollover":1000,"MaxRate":60,"Hold":"0s","Gaps":"zero","ValidMin":-1,"ValidMax":2.5,"Zone":"Europe/Berlin",
                "AllowedLateness":"1h","SamplesPerFrame":2,"MaxSamplesPerFrame":50,"MaxWait":"2h","MaxGapFrames":7,"HorizonSteps":48,"Quantiles":"0.1,0.5,0.9","HiddenSize":16,"Tier":"lean","Sensitivity":1,"ForecastEvery":0,"Learning":false}},
              "Sources":{
                "m":{"Type":"mqtt","Broker":"mqtts://h:8884","ClientId":"c","Username":"u","Password":" p ","KeepAlive":"1m","Tls":{"CaFile":"ca","CertificateFile":"crt","KeyFile":"key"},
@@ -97,7 +97,8 @@ public sealed class ConfigurationLoaderTests : IDisposable
 
         Assert.Equal(new EngineConfiguration(3, 10, 1 << 25, true, 7), settings!.Engine);
         var profile = settings.Profiles[0];
-        Assert.Equal((Aggregation.Last, true, -1.0, 2.5, TimeSpan.FromHours(1)), (profile.Aggregation, profile.Counter, profile.ValidMin, profile.ValidMax, profile.AllowedLateness));
+        Assert.Equal((1000.0, 60.0, TimeSpan.Zero, GapPolicy.Zero), (profile.Rollover, profile.MaxRate, profile.Hold, profile.Gaps));
+        Assert.Equal((Aggregation.Sum, true, -1.0, 2.5, TimeSpan.FromHours(1)), (profile.Aggregation, profile.Counter, profile.ValidMin, profile.ValidMax, profile.AllowedLateness));
         Assert.Equal(["a", "b"], profile.Channels);
         var kafka = Assert.IsType<KafkaSourceConfiguration>(settings.Sources[2]).Settings;
         Assert.Equal(("b1:9092,b2:9092", "^power.*", "g", "ssl"), (kafka.BootstrapServers, kafka.Topics[1], kafka.GroupId, kafka.Client["security.protocol"]));
@@ -117,7 +118,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
         var errors = Invalid("""
             {"Engine":{"Shards":-1,"MaxStreamPartition":5},
              "Http":{"Url":"http://0.0.0.0:8080"},
-             "Profiles":{"p":{"Interval":15,"Aggregation":"median","Zone":"Mars/Base","Quantiles":"0.1,0.9","ValidMin":3,"ValidMax":2,"Learning":"yes","Channels":["a"]}},
+             "Profiles":{"p":{"Interval":15,"Aggregation":"median","Gaps":"linear","Zone":"Mars/Base","Quantiles":"0.1,0.9","ValidMin":3,"ValidMax":2,"Learning":"yes","Channels":["a"]}},
              "Sources":{"m":{"Type":"mqtt","Path":"x","Bindings":{"b":{"Match":"a/{x}","Stream":"{y}","Values":{"v":{"At":"/v"}}}}},"k":{"Type":"redis"},"f":{"Type":"file"}},
              "Sinks":{"s":{"Kinds":"result,forecast"}},
              "Metric":{}, "Metrics":{"MaxSeries":"many"}}
@@ -130,6 +131,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
             "StreamLstm:Http:Url is \"http://0.0.0.0:8080\": allowed is a URL, http; beyond the loopback interface only with a Token (default http://127.0.0.1:8080).",
             "StreamLstm:Profiles:p:Interval is \"15\": a duration needs its unit; allowed is a duration such as 250ms, 30s, 15m, 24h or 7d from 1s to 1d (default 15m).",
             "StreamLstm:Profiles:p:Aggregation is \"median\": allowed is one of mean, sum, last, min, max (default mean).",
+            "StreamLstm:Profiles:p:Gaps is \"linear\": allowed is one of model, previous, zero, none (default model).",
             "StreamLstm:Profiles:p:Zone is \"Mars/Base\": allowed is a time zone such as Europe/Amsterdam or UTC (default UTC).",
             "StreamLstm:Profiles:p:Quantiles is \"0.1,0.9\": allowed is numbers with commas between them, between 0 and 1, ascending, with 0.5 among them (default 0.05,0.5,0.95).",
             "StreamLstm:Profiles:p:ValidMin is \"3\": it must be less than ValidMax, which is 2.",
