@@ -43,6 +43,8 @@ public sealed class KafkaCluster : IDisposable
 
     public string BootstrapServers { get; }
 
+    public bool IsMock => _mock != 0;
+
     /// <summary>A mock cluster of its own, whatever the environment says, for tests that break it.</summary>
     public static KafkaCluster Mock() => new(servers: null);
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using Confluent.Kafka;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -78,9 +79,10 @@ public sealed class KafkaSourceTests(KafkaCluster cluster) : IClassFixture<Kafka
     public async Task A_long_append_neither_loses_the_membership_nor_records()
     {
         var topic = await cluster.CreateTopicAsync("slow", 4);
+        var patience = Session(cluster) + TimeSpan.FromSeconds(0.5);
         var settings = Source(cluster, topic) with
         {
-            Client = new Dictionary<string, string>(QuickGroup) { ["max.poll.interval.ms"] = "2000" },
+            Client = new Dictionary<string, string>(QuickGroup(cluster)) { ["max.poll.interval.ms"] = patience.TotalMilliseconds.ToString(CultureInfo.InvariantCulture) },
         };
         await ProduceAsync(cluster, topic, 0, 40);
         var ingress = new GatedIngress(open: false);
@@ -89,7 +91,7 @@ public sealed class KafkaSourceTests(KafkaCluster cluster) : IClassFixture<Kafka
         await ProduceAsync(cluster, topic, 40, 1040);
 
         // Longer than the group waits for a member that doesn't poll.
-        await Task.Delay(TimeSpan.FromSeconds(3.5), TestContext.Current.CancellationToken);
+        await Task.Delay(patience + TimeSpan.FromSeconds(1.5), TestContext.Current.CancellationToken);
         Assert.Equal(1, ingress.Begun);
         ingress.Open();
 
@@ -108,7 +110,7 @@ public sealed class KafkaSourceTests(KafkaCluster cluster) : IClassFixture<Kafka
         var topic = await cluster.CreateTopicAsync("hands", 4);
         var settings = Source(cluster, topic) with
         {
-            Client = new Dictionary<string, string>(QuickGroup) { ["partition.assignment.strategy"] = strategy },
+            Client = new Dictionary<string, string>(QuickGroup(cluster)) { ["partition.assignment.strategy"] = strategy },
         };
         await ProduceAsync(cluster, topic, 0, 40);
         var first = new GatedIngress(open: false);
