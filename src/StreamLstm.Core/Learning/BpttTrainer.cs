@@ -168,6 +168,11 @@ public sealed class BpttTrainer
         }
 
         _pass.Backward<TSimd, TVector>(batch, _gradient.Span);
+        if (!_options.LearnsSkip)
+        {
+            _gradient.Span[Shape.SkipWeightOffset..Shape.HeadBiasOffset].Clear();
+        }
+
         var norm = (float)Norm(Gradient);
         if (!float.IsFinite(norm))
         {

@@ -15,16 +15,17 @@ public static class CollectiveScore
     /// <summary>Words of state.</summary>
     public const int StateLength = AheadWindowOffset + 1 + AheadWidth;
 
-    private const int SeasonalWidth = 12;
+    private const int SeasonalWidth = 24;
     private const int OneStepWidth = 48;
     private const int AheadWidth = 24;
 
     // Errors of the longest horizon exist only after this many samples; no magnitude counts before its window is full of them.
     private const int LeadIn = 24;
 
-    private const double ValueDecay = 1e-5;
+    private const double ValueDecay = 1e-6;
     private const double MagnitudeDecay = 3e-4;
     private const double MagnitudeWeight = 0.12;
+    private const double AheadWeight = 0.1;
     private const double LogWeight = 0.06;
 
     // Keeps log magnitudes of nearly perfect forecasts from making news of nothing.
@@ -72,7 +73,7 @@ public static class CollectiveScore
             RangeNovelty.Update(Range(state, ValueRange), value, ValueDecay),
             MagnitudeWeight * Magnitude(state, SeasonalRange, seasonalLevel, seen, SeasonalWidth),
             MagnitudeWeight * Magnitude(state, OneStepRange, oneStepLevel, seen, OneStepWidth),
-            MagnitudeWeight * Magnitude(state, AheadRange, aheadLevel, seen, AheadWidth),
+            AheadWeight * Magnitude(state, AheadRange, aheadLevel, seen, AheadWidth),
             LogWeight * Magnitude(state, LogRange, Log(oneStepLevel + (LogFloorShare * mean) + LogFloor), seen, OneStepWidth));
     }
 

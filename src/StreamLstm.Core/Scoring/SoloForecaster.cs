@@ -26,6 +26,8 @@ internal static class SoloForecaster
     private const int RingSlots = 4096;
     private const int TrainingInterval = 4;
     private const float LearningRate = 3e-3f;
+    private const float GateDeviation = 0.5f;
+    private const float HeadDeviation = 0.02f;
 
     // More weight for the step that two of the five scores rest on.
     private const float OneStepLossWeight = 1.5f;
@@ -82,7 +84,27 @@ internal static class SoloForecaster
         words[..WordsLength].Clear();
         numbers[SeedOffset] = (uint)seed;
         numbers[SeedOffset + 1] = (uint)(seed >> 32);
-        LstmForecasterWeights.Create(Shape, seed).Values.CopyTo(words);
+        InitialiseWeights(words[..Shape.ParameterCount], seed);
+    }
+
+    /// <summary>
+    /// Small weights, no bias but the forget gate's, and no direct weights, which are not learnt either: a network that may lean on its
+    /// state alone forecasts some streams less well, but its errors tell more of what is unusual.
+    /// </summary>
+    private static void InitialiseWeights(Span<float> weights, ulong seed)
+    {
+        weights.Clear();
+        Fill(weights[..Shape.WeightHhOffset], new CounterRandom(seed, 0), GateDeviation / MathF.Sqrt(Inputs));
+        Fill(weights[Shape.WeightHhOffset..Shape.BiasOffset], new CounterRandom(seed, 1), GateDeviation / MathF.Sqrt(Hidden));
+        weights.Slice(Shape.BiasOffset + Hidden, Hidden).Fill(1f);
+        Fill(weights[Shape.HeadWeightOffset..Shape.SkipWeightOffset], new CounterRandom(seed, 2), HeadDeviation);
+
+        // Uniform within ±√3 deviations.
+        static void Fill(Span<float> target, CounterRandom random, float deviation)
+        {
+            for (var i = 0; i < target.Length; i++)
+                target[i] = deviation * MathF.Sqrt(3f) * ((2f * random.Unit((ulong)i)) - 1f);
+        }
     }
 
     /// <summary>Running mean of the values so far; 0 before the first.</summary>

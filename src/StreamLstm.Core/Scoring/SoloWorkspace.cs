@@ -11,7 +11,7 @@ public sealed class SoloWorkspace
         // Any weights will do: each stream brings its own.
         var weights = LstmForecasterWeights.Create(SoloForecaster.Shape, seed: 0);
         Kernel = new LstmWorkspace(weights);
-        Trainer = new BpttTrainer(weights, new BpttOptions { ClipNorm = 1f, SecondMomentDecay = 0.99 });
+        Trainer = new BpttTrainer(weights, new BpttOptions { ClipNorm = 1f, SecondMomentDecay = 0.99, LearnsSkip = false });
         Batch = new TrainingBatch(SoloForecaster.Shape, SoloForecaster.SequenceSteps, batch: 2, SoloForecaster.BurnIn);
     }
 
