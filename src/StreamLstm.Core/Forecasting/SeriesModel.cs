@@ -75,6 +75,12 @@ public sealed class SeriesModel
     private const int FltErrorSquare = 3;
     private const int FltCollectiveMean = 4;
 
+    /// <summary>ln of what all alarm bounds are multiplied by, so that the rate of alarms is the chosen one.</summary>
+    private const int FltReserve = 5;
+
+    /// <summary>Frames since the last alarm.</summary>
+    private const int FltSinceAlarm = 6;
+
     private const float LevelRate = 0.002f;
     private const float DayRate = 0.08f;
     private const float WeekRate = 0.05f;
@@ -90,6 +96,17 @@ public sealed class SeriesModel
     private const float MinimumScale = 1e-3f;
     private const int ProvenAfter = 24;
     private const int ShortestStuckRun = 8;
+
+    /// <summary>What one alarm adds to the reserve; ordinary frames take it back at the chosen rate.</summary>
+    private const float ReserveStep = 0.1f;
+
+    /// <summary>Start and limits of the reserve: ln .8 and ln 2. Bounds learnt from few frames are too narrow; streams full of faults are not to be taken for normal ones.</summary>
+    private const float FirstReserve = 0.15f;
+    private const float LeastReserve = -0.223f;
+    private const float MostReserve = 0.693f;
+
+    /// <summary>Anomalous frames closer together belong to one alarm.</summary>
+    private const int AlarmGap = 4;
     private const float LargestZ = 1e4f;
 
     private readonly ForecastPlan _plan;
@@ -166,6 +183,8 @@ public sealed class SeriesModel
         TailCalibrator.Initialise(Tail(record, 1), 2.1f, 0.9f);
         TailCalibrator.Initialise(Tail(record, 2), 2.5f, 0.9f);
         record[p.Scalars + FltCollectiveMean] = 0.3f;
+        record[p.Scalars + FltReserve] = FirstReserve;
+        record[p.Scalars + FltSinceAlarm] = AlarmGap;
     }
 
     /// <summary>Frames observed (not imputed) so far.</summary>
@@ -219,6 +238,7 @@ public sealed class SeriesModel
             LearnBounds(record, residual, deviation, score.HasForecast);
             LearnBaseline(record, z, phase, score.IsAnomaly);
             LearnRun(ints);
+            LearnReserve(record, score.IsAnomaly, ints[IntObserved]);
         }
 
         record[p.Ring + (n % p.RingLength)] = z;
@@ -408,8 +428,9 @@ public sealed class SeriesModel
 
         var basis = ints[IntObserved] >= _basis;
         var scale = ErrorScale(record, 0, bin);
-        var up = TailCalibrator.Bound(Tail(record, 0), _logRatio);
-        var down = TailCalibrator.Bound(Tail(record, 1), _logRatio);
+        var reserve = Elementary.Exp(record[p.Scalars + FltReserve]);
+        var up = reserve * TailCalibrator.Bound(Tail(record, 0), _logRatio);
+        var down = reserve * TailCalibrator.Bound(Tail(record, 1), _logRatio);
         var score = new FrameScore
         {
             HasForecast = true,
@@ -432,7 +453,7 @@ public sealed class SeriesModel
         foreach (var s in collective)
             sum += s;
         deviation = sum / collective.Length / Math.Max(MinimumScale, record[p.Scalars + FltCollectiveMean]);
-        var slow = Math.Abs(deviation) / TailCalibrator.Bound(Tail(record, 2), _logRatio);
+        var slow = Math.Abs(deviation) / (reserve * TailCalibrator.Bound(Tail(record, 2), _logRatio));
         // A slow deviation needs two weekly profiles behind it before it can be told from ordinary change.
         if (slow > best && ints[IntObserved] >= 3 * Math.Max(_basis, p.DayFrames))
         {
@@ -594,6 +615,22 @@ public sealed class SeriesModel
         }
 
         mean += Math.Max(BaselineRate, 1 / (perBin + 1)) * error;
+    }
+
+    /// <summary>
+    /// The tails are calibrated frame by frame, but what is promised is a rate of alarms, and alarms come in clusters or from tails
+    /// heavier than assumed. The reserve is stochastic approximation (Robbins and Monro 1951) of the factor at which alarms begin at the
+    /// chosen rate.
+    /// </summary>
+    private void LearnReserve(Span<float> record, bool anomaly, int observed)
+    {
+        ref var reserve = ref record[_plan.Scalars + FltReserve];
+        ref var since = ref record[_plan.Scalars + FltSinceAlarm];
+        if (observed < _basis)
+            return;
+        var begins = anomaly && since >= AlarmGap;
+        since = anomaly ? 0 : Math.Min(since + 1, AlarmGap);
+        reserve = Math.Clamp(reserve + (ReserveStep * ((begins ? 1 : 0) - (float)_plan.FalseAlarmsPerFrame)), LeastReserve, MostReserve);
     }
 
     private static void LearnRun(Span<int> ints)

@@ -54,6 +54,7 @@ public sealed partial class Engine : IAsyncDisposable
     private TrainingLog _trainingLog = null!;
     private Shard[] _shards = [];
     private TrainingLoop? _training;
+    private Task? _pump;
     private long _committed;
     private long _samples;
     private long _framesTotal;
@@ -158,7 +159,7 @@ public sealed partial class Engine : IAsyncDisposable
         _sources = sources;
         using var sourcesStop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         using var loopStop = new CancellationTokenSource();
-        var pump = Task.Run(() => PumpAsync(loopStop.Token), CancellationToken.None);
+        var pump = _pump = Task.Run(() => PumpAsync(loopStop.Token), CancellationToken.None);
         var ticker = Task.Run(() => TickAsync(sourcesStop.Token), CancellationToken.None);
         var training = Task.Run(() => _training!.RunAsync(sourcesStop.Token), CancellationToken.None);
         var running = sources.Select(s => Task.Run(() => RunSourceAsync(s, sourcesStop.Token), CancellationToken.None)).ToList();
@@ -210,6 +211,9 @@ public sealed partial class Engine : IAsyncDisposable
                 cancellationToken.ThrowIfCancellationRequested();
                 if (_journal.Failed.IsFaulted)
                     await _journal.Failed;
+                // Nobody would commit the rest.
+                if (_pump is { IsFaulted: true })
+                    await _pump;
                 await Task.Delay(1, CancellationToken.None);
             }
 

@@ -21,7 +21,7 @@ internal sealed class RecordLog : IDisposable
 {
     private const int HeaderBytes = 16;
     private const int FrameBytes = 8;
-    private const uint Version = 1;
+    private const uint Version = 2;
     private static ReadOnlySpan<byte> Magic => "SLG1"u8;
 
     private readonly string _directory;

@@ -1,4 +1,5 @@
 using StreamLstm.Core.Forecasting;
+using StreamLstm.Core.Numerics;
 
 namespace StreamLstm.Core.Tests.Forecasting;
 
@@ -51,6 +52,35 @@ public sealed class SeriesModelTests
 
         Assert.Equal(Run(one, network: true).Forecasts, a.Forecasts);
         Assert.Equal(Run(two, network: true).Forecasts, b.Forecasts);
+    }
+
+    /// <summary>Twelve series of 100 days whose noise is Student's t with three degrees of freedom, and comes in bursts: 2.4 alarms each are chosen.</summary>
+    [Fact]
+    public void Alarms_begin_at_the_chosen_rate_even_on_heavy_tails()
+    {
+        const int days = 100;
+        const int settled = 40 * 96;
+        const double rate = 2.5e-4;
+        var alarms = 0;
+        for (ulong seed = 0; seed < 12; seed++)
+        {
+            var random = new CounterRandom(seed, 77);
+            var run = new SeriesRun(new SeriesModel(new ForecastPlan(96, 672, 4, 4, [0.05, 0.5, 0.95], rate)));
+            var quiet = 0;
+            for (var t = 0; t < days * 96; t++)
+            {
+                var wave = 10 * Math.Sin(2 * Math.PI * t / 96);
+                var burst = random.Unit((ulong)(t / 12) + 1_000_000) < 0.1 ? 3 : 1;
+                run.Add([100 + wave + (burst * StudentT(random, (ulong)t))]);
+                var anomaly = run.Scores[^1].IsAnomaly;
+                if (anomaly && quiet >= 4 && t >= settled)
+                    alarms++;
+                quiet = anomaly ? 0 : quiet + 1;
+            }
+        }
+
+        var expected = 12 * ((days * 96) - settled) * rate;
+        Assert.InRange(alarms, 0.5 * expected, 2 * expected);
     }
 
     [Theory]
@@ -391,4 +421,17 @@ public sealed class SeriesModelTests
 
     private static SeriesRun Run(double[] values, bool network, bool linear = false) =>
         new SeriesRun(new SeriesModel(SeriesRun.Plan96(linear: linear)), network).Add(values);
+
+    /// <summary>z₀ / √((z₁² + z₂² + z₃²)/3) with normal z's by the central limit of twelve uniforms.</summary>
+    private static double StudentT(CounterRandom random, ulong t)
+    {
+        Span<double> z = stackalloc double[4];
+        for (var k = 0; k < 4; k++)
+        {
+            for (var i = 0; i < 12; i++)
+                z[k] += random.Unit((t * 48) + (ulong)((12 * k) + i)) - 0.5;
+        }
+
+        return z[0] / Math.Sqrt(((z[1] * z[1]) + (z[2] * z[2]) + (z[3] * z[3])) / 3);
+    }
 }

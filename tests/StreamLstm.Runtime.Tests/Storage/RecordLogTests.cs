@@ -197,7 +197,7 @@ public sealed class RecordLogTests : IDisposable
         File.WriteAllBytes(Segments()[0], bytes);
         var error = Assert.Throws<CorruptLogException>(() => Open().Dispose());
         Assert.Contains("version 9", error.Message, StringComparison.Ordinal);
-        Assert.Contains("version 1", error.Message, StringComparison.Ordinal);
+        Assert.Contains("version 2", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
