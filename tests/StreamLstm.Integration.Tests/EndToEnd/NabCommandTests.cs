@@ -16,14 +16,14 @@ public sealed class NabCommandTests : IDisposable
         var data = _folder.CreateSubdirectory("data");
         var start = new DateTime(2014, 4, 1, 0, 0, 0, DateTimeKind.Utc);
         string Time(int i) => start.AddMinutes(5 * i).ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture);
-        var rows = Enumerable.Range(0, 400).Select(i => (Time: Time(i), Value: i == 300 ? "99.5" : (i % 7).ToString(CultureInfo.InvariantCulture))).ToArray();
+        var rows = Enumerable.Range(0, 1200).Select(i => (Time: Time(i), Value: i == 1000 ? "99.5" : (i % 7).ToString(CultureInfo.InvariantCulture))).ToArray();
         var text = "timestamp,value\n" + string.Concat(rows.Select(r => $"{r.Time},{r.Value}\n"));
         await File.WriteAllTextAsync(Path.Combine(data.CreateSubdirectory("one").FullName, "plain.csv"), text, Timeout);
         await using (var zipped = new StreamWriter(new GZipStream(File.Create(Path.Combine(data.CreateSubdirectory("two").FullName, "packed.csv.gz")), CompressionLevel.Fastest)))
             await zipped.WriteAsync(text);
         await File.WriteAllTextAsync(
             Path.Combine(_folder.CreateSubdirectory("labels").FullName, "combined_windows.json"),
-            $$"""{ "one/plain.csv": [["{{Time(290)}}.000000", "{{Time(310)}}.000000"]], "two/packed.csv": [] }""",
+            $$"""{ "one/plain.csv": [["{{Time(990)}}.000000", "{{Time(1010)}}.000000"]], "two/packed.csv": [] }""",
             Timeout);
         var output = Path.Combine(_folder.FullName, "out");
 
@@ -38,8 +38,8 @@ public sealed class NabCommandTests : IDisposable
             Assert.Equal(labels, cells.Count(c => c[3] == "1"));
             var scores = cells.Select(c => double.Parse(c[2], CultureInfo.InvariantCulture)).ToArray();
             Assert.All(scores, score => Assert.InRange(score, 0, 1));
-            Assert.True(scores[300] >= 0.5);
-            Assert.All(scores[301..376], score => Assert.Equal(0, score));
+            Assert.True(scores[1000] >= 0.5);
+            Assert.All(scores[1001..1076], score => Assert.Equal(0, score));
         }
     }
 

@@ -1,4 +1,3 @@
-using FsCheck;
 using FsCheck.Fluent;
 using StreamLstm.Runtime.Alignment;
 using StreamLstm.Runtime.Profiles;
