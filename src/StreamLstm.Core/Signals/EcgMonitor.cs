@@ -22,12 +22,13 @@ public sealed class EcgMonitor
     private const int ShapeBeats = 300;
     private const int RhythmBeats = 100;
     private const int RecentBeats = 12;
-    private const int Forms = 4;
+    private const int Forms = 6;
     private const int FormBeats = 20;
     private const float FormGain = 0.1f;
     private const float WeightGain = 0.01f;
-    private const float NearCorrelation = 0.9f;
-    private const float EarlyDeviation = 2;
+    private const float NearCorrelation = 0.8f;
+    private const float EarlyLog = 0.1f;
+    private const int MostEarlyRun = 8;
     private const float EarlyWeight = 0.25f;
     private const double FiducialSeconds = 0.15;
     private const float DeviationFloor = 0.1f;
@@ -40,16 +41,20 @@ public sealed class EcgMonitor
     private const int Steps = 1;
     private const int LastR = 2;
     private const int Beats = 3;
-    private const int PendingCount = 4;
-    private const int PendingList = 5;
+    private const int EarlyRun = 4;
+    private const int LastLog = 5;
+    private const int PendingCount = 6;
+    private const int PendingList = 7;
     private const int LeadList = PendingList + Pending;
-    private const int PerLead = 8;
+    private const int PerLead = 10;
     private const int Started = 2;
     private const int Origin = 3;
     private const int Held = 4;
     private const int Still = 5;
     private const int Sum = 6;
     private const int Learned = 7;
+    private const int LastForm = 8;
+    private const int LastEarly = 9;
 
     private readonly int _leads;
     private readonly int _decimation;
@@ -110,6 +115,7 @@ public sealed class EcgMonitor
         _numbers.AsSpan().Clear();
         _words.AsSpan().Clear();
         _numbers[LastR] = -1;
+        _numbers[LastLog] = double.NaN;
     }
 
     /// <summary>Takes one sample of every lead.</summary>
@@ -208,6 +214,8 @@ public sealed class EcgMonitor
         var rr = s[LastR] < 0 ? float.NaN : (float)((r - s[LastR]) / _rate);
         s[LastR] = r;
         var early = 0f;
+        var ahead = 0f;
+        var lateAfter = false;
         if (!float.IsNaN(rr))
         {
             var rhythm = _words.AsSpan(_rhythmAt, RobustWindow.Length(RhythmBeats));
@@ -216,10 +224,16 @@ public sealed class EcgMonitor
             {
                 var usual = RobustWindow.Describe(rhythm, RecentBeats, _scratch).Median;
                 var spread = RobustWindow.Describe(rhythm, RhythmBeats, _scratch).Deviation;
-                early = (usual - x) / (spread + RhythmFloor);
+                ahead = usual - x;
+                early = ahead / (spread + RhythmFloor);
             }
 
-            RobustWindow.Push(rhythm, x);
+            // Early beats aren't the rhythm, unless there is nothing else: then the rate has risen.
+            s[EarlyRun] = ahead > EarlyLog ? s[EarlyRun] + 1 : 0;
+            if (ahead <= EarlyLog || s[EarlyRun] > MostEarlyRun)
+                RobustWindow.Push(rhythm, x);
+            lateAfter = !float.IsNaN((float)s[LastLog]) && x - (float)s[LastLog] > EarlyLog;
+            s[LastLog] = x;
         }
 
         // Shape, lead by lead.
@@ -234,7 +248,7 @@ public sealed class EcgMonitor
             if (lead[Started] == 0 || lead[Still] > _rate * _decimation || r - _before - _shift < 0)
                 continue;
             on++;
-            var (log, z) = Shape(i, r, early, lead);
+            var (log, z) = Shape(i, r, ahead > EarlyLog, lateAfter, lead);
             distance += log;
             deviation += z;
             if (z > worstDeviation)
@@ -250,7 +264,7 @@ public sealed class EcgMonitor
     }
 
     /// <summary>Compares a lead's window with its usual beat, then lets the forms learn.</summary>
-    private (float Log, float Deviation) Shape(int i, long r, float early, Span<double> lead)
+    private (float Log, float Deviation) Shape(int i, long r, bool early, bool lateAfter, Span<double> lead)
     {
         var forms = _words.AsSpan(_formsAt + (Forms * (_window + 1) * i), Forms * (_window + 1));
         var weights = forms[(Forms * _window)..];
@@ -280,6 +294,9 @@ public sealed class EcgMonitor
             }
         }
 
+        // A long interval now says that the beat before was the early one.
+        if (lateAfter && !(lead[LastEarly] > 0))
+            weights[(int)lead[LastForm]] *= 1 - (WeightGain * (1 - EarlyWeight) / Math.Max(weights[(int)lead[LastForm]], WeightGain));
         var shapes = _words.AsSpan(_shapeAt + (i * RobustWindow.Length(ShapeBeats)), RobustWindow.Length(ShapeBeats));
         var log = 0f;
         var z = 0f;
@@ -292,11 +309,13 @@ public sealed class EcgMonitor
                 z = (log - median) / (scale + DeviationFloor);
             }
 
-            RobustWindow.Push(shapes, log);
+            if (nearest == usual && !early)
+                RobustWindow.Push(shapes, log);
         }
 
         lead[Learned]++;
-        Learn(forms, weights, r, i, nearest, nearestCorrelation, nearestShift, early);
+        lead[LastForm] = Learn(forms, weights, r, i, nearest, nearestCorrelation, nearestShift, early);
+        lead[LastEarly] = early ? 1 : 0;
         return (log, z);
     }
 
@@ -304,7 +323,7 @@ public sealed class EcgMonitor
     /// The nearest form moves towards the beat, or, if none is near, the least frequent one is replaced. A form's weight is its share of
     /// the recent beats; early beats count less, because what is usual comes in time.
     /// </summary>
-    private void Learn(Span<float> forms, Span<float> weights, long r, int lead, int nearest, float correlation, int shift, float early)
+    private int Learn(Span<float> forms, Span<float> weights, long r, int lead, int nearest, float correlation, int shift, bool early)
     {
         for (var k = 0; k < Forms; k++)
             weights[k] *= 1 - WeightGain;
@@ -323,11 +342,12 @@ public sealed class EcgMonitor
             gain = 1;
         }
 
-        weights[nearest] += early > EarlyDeviation ? WeightGain * EarlyWeight : WeightGain;
+        weights[nearest] += early ? WeightGain * EarlyWeight : WeightGain;
         var form = forms.Slice(nearest * _window, _window);
         Cut(lead, r + shift);
         for (var t = 0; t < _window; t++)
             form[t] += gain * (_cut[t] - form[t]);
+        return nearest;
     }
 
     /// <summary>Largest correlation over small shifts.</summary>
