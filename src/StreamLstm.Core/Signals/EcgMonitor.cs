@@ -4,14 +4,22 @@ namespace StreamLstm.Core.Signals;
 
 /// <summary>
 /// Scores an electrocardiogram beat by beat, unsupervised and in one pass: R peaks are found online (<see cref="QrsDetector"/>); each
-/// beat is compared with the stream's usual one, a slowly moving median of aligned windows, by correlation; and with its rhythm, by how
-/// much earlier it came than the last dozen intervals suggest. The score is the sum of the two deviations, each against the stream's own
+/// beat is compared by correlation with the stream's usual form, the most frequent of a few that it has shown; and with its rhythm, by how
+/// much earlier it came than the last dozen timely intervals suggest. The score is the sum of the two deviations, each against the stream's own
 /// recent beats. All state is <see cref="Numbers"/> and <see cref="Words"/>, of constant size.
 /// </summary>
 public sealed class EcgMonitor
 {
     /// <summary>Beats before there is a score.</summary>
     public const int WarmUpBeats = 20;
+
+    /// <summary>Hz.</summary>
+    public const double LowestRate = 100;
+
+    /// <summary>Hz.</summary>
+    public const double HighestRate = 1000;
+
+    public const int MostLeads = 12;
 
     private const double TargetRate = 120;
     private const double RingSeconds = 5;
@@ -79,10 +87,10 @@ public sealed class EcgMonitor
     /// <param name="leads">1 to 12.</param>
     public EcgMonitor(double rate, int leads)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(rate, 100);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(rate, 1000);
+        ArgumentOutOfRangeException.ThrowIfLessThan(rate, LowestRate);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(rate, HighestRate);
         ArgumentOutOfRangeException.ThrowIfLessThan(leads, 1);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(leads, 12);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(leads, MostLeads);
         _leads = leads;
         _decimation = Math.Max(1, (int)Math.Round(rate / TargetRate));
         _rate = rate / _decimation;
