@@ -16,6 +16,8 @@ internal sealed class BenchmarkCommand : Command
     {
         Add(new BenchmarkOnlineCommand());
         Add(new NabCommand());
+        Add(new EcgCommand());
+        Add(new EegCommand());
     }
 }
 
