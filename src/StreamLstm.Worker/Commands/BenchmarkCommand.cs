@@ -17,7 +17,6 @@ internal sealed class BenchmarkCommand : Command
         Add(new BenchmarkOnlineCommand());
         Add(new NabCommand());
         Add(new EcgCommand());
-        Add(new EegCommand());
     }
 }
 
