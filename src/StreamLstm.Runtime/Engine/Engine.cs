@@ -159,7 +159,8 @@ public sealed partial class Engine : IAsyncDisposable
         _sources = sources;
         using var sourcesStop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         using var loopStop = new CancellationTokenSource();
-        var pump = _pump = Task.Run(() => PumpAsync(loopStop.Token), CancellationToken.None);
+        var pump = Task.Run(() => PumpAsync(loopStop.Token), CancellationToken.None);
+        Volatile.Write(ref _pump, pump);
         var ticker = Task.Run(() => TickAsync(sourcesStop.Token), CancellationToken.None);
         var training = Task.Run(() => _training!.RunAsync(sourcesStop.Token), CancellationToken.None);
         var running = sources.Select(s => Task.Run(() => RunSourceAsync(s, sourcesStop.Token), CancellationToken.None)).ToList();
@@ -211,9 +212,13 @@ public sealed partial class Engine : IAsyncDisposable
                 cancellationToken.ThrowIfCancellationRequested();
                 if (_journal.Failed.IsFaulted)
                     await _journal.Failed;
-                // Nobody would commit the rest.
-                if (_pump is { IsFaulted: true })
-                    await _pump;
+                if (Volatile.Read(ref _pump) is { IsCompleted: true } ended)
+                {
+                    // Nobody commits any more: with its reason if it failed, else because the engine was stopped.
+                    await ended;
+                    throw new InvalidOperationException("The engine has stopped; the rest of the journal is left to the next start.");
+                }
+
                 await Task.Delay(1, CancellationToken.None);
             }
 

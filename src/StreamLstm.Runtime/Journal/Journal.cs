@@ -1,4 +1,5 @@
 using System.Threading.Channels;
+using Microsoft.Win32.SafeHandles;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Sharding;
 using StreamLstm.Runtime.Storage;
@@ -43,7 +44,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
         Clock = clock;
         _maxFutureMicros = (long)settings.MaxFuture.TotalMicroseconds;
         _maxBacklogBytes = settings.MaxBacklogBytes;
-        _log = new RecordLog(directory, settings.SegmentBytes);
+        _log = new RecordLog(directory, settings.SegmentBytes, settings.Sync);
         _durable = _log.End;
         _requests = Channel.CreateBounded<Request>(new BoundedChannelOptions(1024) { SingleReader = true });
         _writer = Task.Run(WriteLoopAsync);
@@ -209,7 +210,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
                 }
 
                 foreach (var request in group)
-                    _log.Append(request.Bytes.Written);
+                    _log.Stage(request.Bytes.Written);
                 _log.Flush();
                 Volatile.Write(ref _durable, _log.End);
                 foreach (var request in group)
@@ -377,4 +378,7 @@ public sealed record JournalSettings
 
     /// <summary>How far an event time may lie ahead of its arrival.</summary>
     public TimeSpan MaxFuture { get; init; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>Brings a file's content to stable storage; null = fsync.</summary>
+    internal Action<SafeFileHandle>? Sync { get; init; }
 }

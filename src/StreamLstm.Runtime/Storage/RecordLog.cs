@@ -10,17 +10,24 @@ namespace StreamLstm.Runtime.Storage;
 public sealed class CorruptLogException(string message) : IOException(message);
 
 /// <summary>
-/// An append-only log of records in segment files: <c>[length u32][CRC-32C u32][payload]</c>, little-endian. A segment begins with
-/// <c>"SLG1"</c>, a format version and the log position of its first record, and carries that position in its name. Positions are
-/// byte offsets over all segments (without headers), so they never repeat. One writer; readers may read anything below the end
-/// that the writer has announced.
-/// A torn record at the very end (a crash during a write, zeros after a power cut) is cut off on opening; damage anywhere else is an
-/// error. Records are never empty, because eight zero bytes would pass for an empty one.
+/// An append-only log of records in segment files: <c>[length u32][unsynced u32][CRC-32C of payload u32][CRC-32C of head u32][payload]</c>,
+/// little-endian. A segment begins with <c>"SLG1"</c>, a format version and the log position of its first record, and carries that
+/// position in its name. Positions are byte offsets over all segments (without headers), so they never repeat. One writer; readers may
+/// read anything below the end that the writer has announced.
+/// <para>
+/// <c>unsynced</c> counts the bytes before the record that were not known to be on stable storage when it was written, so every record
+/// tells how far the log was durable. The records after the last flush may reach the disk in any order and in parts: on opening, the
+/// log is cut off at the first record that is not whole, unless a later one tells that this place had been durable. Then it is damage,
+/// and an error. The checksum of a head covers the record's position too, so nothing read at a wrong place passes for a record.
+/// </para>
+/// After a failed write or flush nothing is accepted any more: what the disk holds is unknown until the log is opened again.
 /// </summary>
 internal sealed class RecordLog : IDisposable
 {
     private const int HeaderBytes = 16;
-    private const int FrameBytes = 8;
+    private const int FrameBytes = 16;
+    private const int HeadCrcAt = 12;
+    private const int StagingBytes = 256 * 1024;
     private const uint Version = 2;
     private static ReadOnlySpan<byte> Magic => "SLG1"u8;
 
@@ -28,19 +35,29 @@ internal sealed class RecordLog : IDisposable
     private readonly long _segmentBytes;
     private readonly Lock _gate = new();
     private readonly SortedList<long, SafeFileHandle> _segments = [];
+    private readonly Action<SafeFileHandle> _sync;
+    private readonly byte[] _staged = new byte[StagingBytes];
+    private int _stagedBytes;
     private long _end;
+    private long _written;
+    private long _synced;
+    private bool _failed;
 
-    public RecordLog(string directory, long segmentBytes)
+    /// <param name="directory">Holds nothing but this log.</param>
+    /// <param name="segmentBytes">A segment that has reached this length is followed by another.</param>
+    /// <param name="sync">Brings a file's content to stable storage; null = fsync.</param>
+    public RecordLog(string directory, long segmentBytes, Action<SafeFileHandle>? sync = null)
     {
         _directory = directory;
         _segmentBytes = segmentBytes;
+        _sync = sync ?? RandomAccess.FlushToDisk;
         Directory.CreateDirectory(directory);
         foreach (var path in Directory.GetFiles(directory, "*.log"))
         {
             var start = ReadHeader(path, out var handle);
             if (handle is null)
             {
-                // A crash between creating a segment and writing its header leaves a short file without records.
+                // A crash between creating a segment and syncing its header leaves a file without records: short, or all zeros.
                 File.Delete(path);
                 continue;
             }
@@ -64,6 +81,9 @@ internal sealed class RecordLog : IDisposable
 
             _end = RecoverTail();
         }
+
+        _written = _end;
+        _synced = _end;
     }
 
     /// <summary>Position of the oldest record.</summary>
@@ -92,43 +112,62 @@ internal sealed class RecordLog : IDisposable
         }
     }
 
-    /// <summary>Appends without waiting for the disk; returns the record's position.</summary>
+    /// <summary>Appends without waiting for the disk; returns the record's position. It may be read at once.</summary>
     public long Append(ReadOnlySpan<byte> payload)
+    {
+        var position = Stage(payload);
+        WriteStaged();
+        return position;
+    }
+
+    /// <summary>Appends a record that need not be readable before the next <see cref="Append"/> or <see cref="Flush"/>: many share one write.</summary>
+    public long Stage(ReadOnlySpan<byte> payload)
     {
         if (payload.IsEmpty)
             throw new ArgumentException("A record has at least one byte.", nameof(payload));
-        var position = _end;
-        SafeFileHandle handle;
-        long start;
-        lock (_gate)
+        var position = _written + _stagedBytes;
+        var start = LastStart();
+        if (position - start > 0 && position - start + payload.Length > _segmentBytes)
         {
-            start = _segments.GetKeyAtIndex(_segments.Count - 1);
-            handle = _segments.GetValueAtIndex(_segments.Count - 1);
-            if (position - start > 0 && position - start + payload.Length > _segmentBytes)
-            {
-                RandomAccess.FlushToDisk(handle);
-                handle = AddSegment(position);
-                start = position;
-            }
+            Flush();
+            lock (_gate)
+                AddSegment(position);
         }
 
-        Span<byte> frame = stackalloc byte[FrameBytes];
-        BinaryPrimitives.WriteUInt32LittleEndian(frame, (uint)payload.Length);
-        BinaryPrimitives.WriteUInt32LittleEndian(frame[4..], Crc(payload));
-        var offset = HeaderBytes + position - start;
-        RandomAccess.Write(handle, frame, offset);
-        RandomAccess.Write(handle, payload, offset + FrameBytes);
-        Volatile.Write(ref _end, position + FrameBytes + payload.Length);
+        if (_stagedBytes + FrameBytes + payload.Length > StagingBytes)
+            WriteStaged();
+        var head = _staged.AsSpan(_stagedBytes, FrameBytes);
+        BinaryPrimitives.WriteUInt32LittleEndian(head, (uint)payload.Length);
+        BinaryPrimitives.WriteUInt32LittleEndian(head[4..], checked((uint)(position - _synced)));
+        BinaryPrimitives.WriteUInt32LittleEndian(head[8..], Crc(payload));
+        BinaryPrimitives.WriteUInt32LittleEndian(head[HeadCrcAt..], HeadCrc(head, position));
+        _stagedBytes += FrameBytes;
+        if (FrameBytes + payload.Length <= StagingBytes)
+        {
+            payload.CopyTo(_staged.AsSpan(_stagedBytes));
+            _stagedBytes += payload.Length;
+        }
+        else
+        {
+            Write(_staged.AsSpan(0, _stagedBytes), payload);
+        }
+
         return position;
     }
 
     /// <summary>Returns once everything appended is on stable storage.</summary>
     public void Flush()
     {
+        WriteStaged();
+        if (_synced == _written)
+            return;
         SafeFileHandle handle;
         lock (_gate)
             handle = _segments.GetValueAtIndex(_segments.Count - 1);
-        RandomAccess.FlushToDisk(handle);
+        _failed = true;
+        _sync(handle);
+        _failed = false;
+        _synced = _written;
     }
 
     /// <summary>Reads the record at a position into <paramref name="buffer"/> (grown as needed); false at the end.</summary>
@@ -143,6 +182,8 @@ internal sealed class RecordLog : IDisposable
         var offset = HeaderBytes + position - start;
         if (RandomAccess.Read(handle, frame, offset) < FrameBytes)
             throw new CorruptLogException($"{_directory}: no record at position {position}.");
+        if (BinaryPrimitives.ReadUInt32LittleEndian(frame[HeadCrcAt..]) != HeadCrc(frame, position))
+            throw new CorruptLogException($"{_directory}: damaged record head at position {position}.");
         length = (int)BinaryPrimitives.ReadUInt32LittleEndian(frame);
         if (length <= 0 || position + FrameBytes + length > End)
             throw new CorruptLogException($"{_directory}: impossible record length {length} at position {position}.");
@@ -157,7 +198,7 @@ internal sealed class RecordLog : IDisposable
             got += n;
         }
 
-        if (Crc(buffer.AsSpan(0, length)) != BinaryPrimitives.ReadUInt32LittleEndian(frame[4..]))
+        if (Crc(buffer.AsSpan(0, length)) != BinaryPrimitives.ReadUInt32LittleEndian(frame[8..]))
             throw new CorruptLogException($"{_directory}: checksum mismatch at position {position}.");
         next = position + FrameBytes + length;
         return true;
@@ -199,6 +240,48 @@ internal sealed class RecordLog : IDisposable
         return ~crc;
     }
 
+    /// <summary>Checksum of a record's position and the first twelve bytes of its head.</summary>
+    private static uint HeadCrc(ReadOnlySpan<byte> head, long position)
+    {
+        var crc = BitOperations.Crc32C(uint.MaxValue, (ulong)position);
+        crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(head));
+        return ~BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt32LittleEndian(head[8..]));
+    }
+
+    private long LastStart()
+    {
+        lock (_gate)
+            return _segments.GetKeyAtIndex(_segments.Count - 1);
+    }
+
+    private void WriteStaged()
+    {
+        if (_stagedBytes > 0 || _failed)
+            Write(_staged.AsSpan(0, _stagedBytes), []);
+    }
+
+    private void Write(ReadOnlySpan<byte> staged, ReadOnlySpan<byte> more)
+    {
+        if (_failed)
+            throw new IOException($"{_directory}: an earlier write or flush failed; nothing is written until the log is opened again.");
+        SafeFileHandle handle;
+        long offset;
+        lock (_gate)
+        {
+            handle = _segments.GetValueAtIndex(_segments.Count - 1);
+            offset = HeaderBytes + _written - _segments.GetKeyAtIndex(_segments.Count - 1);
+        }
+
+        _failed = true;
+        RandomAccess.Write(handle, staged, offset);
+        if (!more.IsEmpty)
+            RandomAccess.Write(handle, more, offset + staged.Length);
+        _failed = false;
+        _stagedBytes = 0;
+        _written += staged.Length + more.Length;
+        Volatile.Write(ref _end, _written);
+    }
+
     private (long Start, SafeFileHandle Handle) Segment(long position)
     {
         lock (_gate)
@@ -213,7 +296,7 @@ internal sealed class RecordLog : IDisposable
         throw new CorruptLogException($"{_directory}: position {position} was deleted; the oldest is {Start}.");
     }
 
-    private SafeFileHandle AddSegment(long start)
+    private void AddSegment(long start)
     {
         var handle = File.OpenHandle(SegmentPath(start), FileMode.Create, FileAccess.ReadWrite, FileShare.Read);
         Span<byte> header = stackalloc byte[HeaderBytes];
@@ -221,10 +304,9 @@ internal sealed class RecordLog : IDisposable
         BinaryPrimitives.WriteUInt32LittleEndian(header[4..], Version);
         BinaryPrimitives.WriteInt64LittleEndian(header[8..], start);
         RandomAccess.Write(handle, header, 0);
-        RandomAccess.FlushToDisk(handle);
+        _sync(handle);
         DirectorySync.Flush(_directory);
         _segments.Add(start, handle);
-        return handle;
     }
 
     private string SegmentPath(long start) => Path.Combine(_directory, start.ToString("D20", CultureInfo.InvariantCulture) + ".log");
@@ -240,12 +322,22 @@ internal sealed class RecordLog : IDisposable
             return 0;
         }
 
+        if (!header.ContainsAnyExcept((byte)0) && IsZero(handle, HeaderBytes, RandomAccess.GetLength(handle)))
+        {
+            handle.Dispose();
+            handle = null;
+            return 0;
+        }
+
         if (!header[..4].SequenceEqual(Magic))
             throw new CorruptLogException($"{path}: not a log segment.");
         var version = BinaryPrimitives.ReadUInt32LittleEndian(header[4..]);
         if (version != Version)
             throw new CorruptLogException($"{path}: format version {version}; this build reads version {Version}.");
-        return BinaryPrimitives.ReadInt64LittleEndian(header[8..]);
+        var start = BinaryPrimitives.ReadInt64LittleEndian(header[8..]);
+        if (Path.GetFileNameWithoutExtension(path) != start.ToString("D20", CultureInfo.InvariantCulture))
+            throw new CorruptLogException($"{path}: begins with position {start}, which is not its name.");
+        return start;
     }
 
     private long RecoverTail()
@@ -256,66 +348,74 @@ internal sealed class RecordLog : IDisposable
         long offset = HeaderBytes;
         var frame = new byte[FrameBytes];
         var buffer = new byte[64 * 1024];
-        while (offset < length)
+        while (offset + FrameBytes <= length)
         {
-            if (offset + FrameBytes > length)
-                break;
             ReadFully(handle, frame, offset);
             var size = (long)BinaryPrimitives.ReadUInt32LittleEndian(frame);
-            if (size == 0 || offset + FrameBytes + size > length)
-            {
-                if (IsFollowedByRecords(handle, offset, length))
-                    throw new CorruptLogException($"{_directory}: impossible record length {size} at position {start + offset - HeaderBytes}, with records after it.");
+            if (BinaryPrimitives.ReadUInt32LittleEndian(frame.AsSpan(HeadCrcAt)) != HeadCrc(frame, start + offset - HeaderBytes) || size > length - offset - FrameBytes)
                 break;
-            }
-
             if (buffer.Length < size)
                 buffer = new byte[size];
             ReadFully(handle, buffer.AsSpan(0, (int)size), offset + FrameBytes);
-            if (Crc(buffer.AsSpan(0, (int)size)) != BinaryPrimitives.ReadUInt32LittleEndian(frame.AsSpan(4)))
-            {
-                if (offset + FrameBytes + size < length && !IsZero(handle, offset + FrameBytes + size, length))
-                    throw new CorruptLogException($"{_directory}: checksum mismatch at position {start + offset - HeaderBytes}, with records after it.");
+            if (Crc(buffer.AsSpan(0, (int)size)) != BinaryPrimitives.ReadUInt32LittleEndian(frame.AsSpan(8)))
                 break;
-            }
-
             offset += FrameBytes + size;
         }
 
+        var end = start + offset - HeaderBytes;
         if (offset < length)
         {
+            if (FindWitness(handle, start, offset, length) is { } witness)
+                throw new CorruptLogException($"{_directory}: damaged record at position {end}, which had been durable when the record at position {witness} was written.");
             RandomAccess.SetLength(handle, offset);
-            RandomAccess.FlushToDisk(handle);
         }
 
-        return start + offset - HeaderBytes;
+        // A killed process may have left whole records that only the page cache holds; they count as durable from here on.
+        _sync(handle);
+        return end;
     }
 
     /// <summary>
-    /// Tells a damaged length field from a torn write: after a torn write nothing readable follows, after damage the next record does,
-    /// and from there the lengths lead exactly to the end of the file.
+    /// Position of a record behind the first one that is not whole, written when that place was durable already; null if there is none.
+    /// Every byte may begin one, since the lengths that lead there can't be trusted.
     /// </summary>
-    private static bool IsFollowedByRecords(SafeFileHandle handle, long offset, long length)
+    private static long? FindWitness(SafeFileHandle handle, long start, long offset, long length)
     {
-        var tail = new byte[length - offset];
-        ReadFully(handle, tail, offset);
-        for (var at = 1; at + FrameBytes < tail.Length; at++)
+        var broken = start + offset - HeaderBytes;
+        var window = new byte[(int)Math.Min(1 << 20, length - offset)];
+        for (var from = offset; from + FrameBytes <= length;)
         {
-            var next = at;
-            while (next + FrameBytes < tail.Length && BinaryPrimitives.ReadUInt32LittleEndian(tail.AsSpan(next)) is > 0 and var size && size <= tail.Length - next - FrameBytes)
-                next += FrameBytes + (int)size;
-            if (next == tail.Length && Crc(tail.AsSpan(at + FrameBytes, BinaryPrimitives.ReadInt32LittleEndian(tail.AsSpan(at)))) == BinaryPrimitives.ReadUInt32LittleEndian(tail.AsSpan(at + 4)))
-                return true;
+            var n = (int)Math.Min(window.Length, length - from);
+            ReadFully(handle, window.AsSpan(0, n), from);
+            for (var at = 0; at + FrameBytes <= n; at++)
+            {
+                var head = window.AsSpan(at, FrameBytes);
+                var position = start + from + at - HeaderBytes;
+                var durable = position - BinaryPrimitives.ReadUInt32LittleEndian(head[4..]);
+                if (durable > broken && BinaryPrimitives.ReadUInt32LittleEndian(head) > 0 && BinaryPrimitives.ReadUInt32LittleEndian(head[HeadCrcAt..]) == HeadCrc(head, position))
+                    return position;
+            }
+
+            if (from + n == length)
+                break;
+            from += n - FrameBytes + 1;
         }
 
-        return false;
+        return null;
     }
 
     private static bool IsZero(SafeFileHandle handle, long offset, long end)
     {
-        var bytes = new byte[end - offset];
-        ReadFully(handle, bytes, offset);
-        return !bytes.AsSpan().ContainsAnyExcept((byte)0);
+        var bytes = new byte[64 * 1024];
+        for (; offset < end; offset += bytes.Length)
+        {
+            var part = bytes.AsSpan(0, (int)Math.Min(bytes.Length, end - offset));
+            ReadFully(handle, part, offset);
+            if (part.ContainsAnyExcept((byte)0))
+                return false;
+        }
+
+        return true;
     }
 
     private static void ReadFully(SafeFileHandle handle, Span<byte> into, long offset)

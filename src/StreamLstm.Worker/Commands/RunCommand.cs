@@ -64,7 +64,12 @@ internal sealed partial class RunCommand : Command
                 if (host.Engine.Alive)
                     SystemdNotifier.Notify("WATCHDOG=1");
             }, null, TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(10));
-            await using var told = stopping.Register(() => SystemdNotifier.Notify("STOPPING=1"));
+            using var secondSignal = new SecondSignal();
+            await using var told = stopping.Register(() =>
+            {
+                SystemdNotifier.Notify("STOPPING=1");
+                secondSignal.Arm();
+            });
             await host.Engine.RunAsync(sources, parsed.GetValue(_untilDrained), stopping);
             return ExitCode.Ok;
         }

@@ -63,11 +63,12 @@ internal sealed class WorkerProcess : IDisposable
     }
 
     /// <summary>SIGTERM, then waits for the graceful end; returns the exit code.</summary>
-    public async Task<int> TerminateAsync(TimeSpan limit)
+    /// <param name="kill">Whether a worker that outlasts the limit is killed.</param>
+    public async Task<int> TerminateAsync(TimeSpan limit, bool kill = true)
     {
-        using (var kill = Process.Start("kill", ["-TERM", _process.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]))
-            await kill.WaitForExitAsync();
-        return await WaitAsync(limit);
+        using (var signal = Process.Start("kill", ["-TERM", _process.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]))
+            await signal.WaitForExitAsync();
+        return await WaitAsync(limit, kill);
     }
 
     /// <summary>Waits for a text in the worker's output.</summary>
@@ -82,7 +83,7 @@ internal sealed class WorkerProcess : IDisposable
         }
     }
 
-    public async Task<int> WaitAsync(TimeSpan limit)
+    public async Task<int> WaitAsync(TimeSpan limit, bool kill = true)
     {
         using var timeout = new CancellationTokenSource(limit);
         try
@@ -91,7 +92,8 @@ internal sealed class WorkerProcess : IDisposable
         }
         catch (OperationCanceledException)
         {
-            _process.Kill();
+            if (kill)
+                _process.Kill();
             throw new TimeoutException($"The worker did not end within {limit}.\n{Log}");
         }
 

@@ -127,6 +127,27 @@ public sealed class ServiceTests : IDisposable
     }
 
     [Fact]
+    public async Task A_second_signal_ends_a_stop_that_waits_for_a_sink_and_the_next_start_goes_on()
+    {
+        var nobody = WorkerProcess.FreePort();
+        var config = Configure(
+            new JsonObject { ["sim"] = new JsonObject { ["Type"] = "simulator", ["Streams"] = 200, ["Days"] = 300, ["Speed"] = 1e8 } },
+            new JsonObject { ["away"] = new JsonObject { ["Type"] = "mqtt", ["Broker"] = $"mqtt://127.0.0.1:{nobody}" } });
+        using (var worker = WorkerProcess.Start("run", "--config", config))
+        {
+            await worker.UntilLogAsync("no connection to", TimeSpan.FromSeconds(30));
+            await Task.Delay(TimeSpan.FromSeconds(2), Cancel);
+            await Assert.ThrowsAsync<TimeoutException>(() => worker.TerminateAsync(TimeSpan.FromSeconds(1.5), kill: false));
+            Assert.Equal(1, await worker.TerminateAsync(TimeSpan.FromSeconds(10)));
+            Assert.Contains("Stopped by a second signal", worker.Log, StringComparison.Ordinal);
+        }
+
+        using var again = WorkerProcess.Start("run", "--config", config);
+        await again.UntilLogAsync("Serving", TimeSpan.FromSeconds(30));
+        Assert.Contains("Restored", again.Log, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_port_in_use_is_one_clear_line_and_exit_1()
     {
         using var listener = new TcpListener(IPAddress.Loopback, _port);

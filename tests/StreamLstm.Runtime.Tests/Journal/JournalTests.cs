@@ -36,6 +36,60 @@ public sealed class JournalTests : IDisposable
     }
 
     [Fact]
+    [Trait("Category", "Faults")]
+    public async Task An_append_whose_flush_fails_is_never_reported_as_durable_and_ends_the_journal()
+    {
+        var fail = false;
+        var journal = new Log(_folder["journal"], _clock, new JournalSettings
+        {
+            Sync = handle =>
+            {
+                if (fail)
+                    throw new IOException("no space left on device");
+                RandomAccess.FlushToDisk(handle);
+            },
+        });
+        await journal.AppendAsync(Batch("a", Now, 1), Stop);
+        var durable = journal.Durable;
+        fail = true;
+        await Assert.ThrowsAsync<IOException>(() => journal.AppendAsync(Batch("a", Now + 1, 2), Stop).AsTask());
+        fail = false;
+        await Assert.ThrowsAsync<IOException>(() => journal.Failed);
+        await Assert.ThrowsAsync<IOException>(() => journal.AppendAsync(Batch("a", Now + 2, 3), Stop).AsTask());
+        Assert.Equal(durable, journal.Durable);
+        await Assert.ThrowsAsync<IOException>(() => journal.DisposeAsync().AsTask());
+    }
+
+    [Fact]
+    [Trait("Category", "Faults")]
+    public async Task While_the_disk_is_slow_appends_wait_and_then_share_one_flush()
+    {
+        using var release = new ManualResetEventSlim(true);
+        var flushes = 0;
+        await using var journal = new Log(_folder["journal"], _clock, new JournalSettings
+        {
+            Sync = handle =>
+            {
+                release.Wait();
+                Interlocked.Increment(ref flushes);
+                RandomAccess.FlushToDisk(handle);
+            },
+        });
+        await journal.AppendAsync(Batch("a", Now, 1), Stop);
+        var durable = journal.Durable;
+        release.Reset();
+        var before = Volatile.Read(ref flushes);
+        var waiting = Enumerable.Range(1, 50).Select(i => journal.AppendAsync(Batch("a", Now + i, i), Stop).AsTask()).ToArray();
+        await Task.Delay(50, Stop);
+        Assert.DoesNotContain(waiting, w => w.IsCompleted);
+        Assert.Equal(durable, journal.Durable);
+        release.Set();
+        await Task.WhenAll(waiting);
+        Assert.InRange(Volatile.Read(ref flushes) - before, 1, 2);
+        Assert.Equal(51, ReadAll(journal).Count);
+    }
+
+    [Fact]
     public async Task A_completed_append_is_on_disk_even_if_the_journal_is_never_closed()
     {
         await using var journal = Open();

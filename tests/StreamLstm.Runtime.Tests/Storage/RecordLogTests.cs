@@ -7,7 +7,7 @@ namespace StreamLstm.Runtime.Tests.Storage;
 public sealed class RecordLogTests : IDisposable
 {
     private const int HeaderBytes = 16;
-    private const int FrameBytes = 8;
+    private const int FrameBytes = 16;
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
@@ -134,6 +134,7 @@ public sealed class RecordLogTests : IDisposable
         {
             log.Append("first"u8);
             position = log.Append("the middle"u8);
+            log.Flush();
             log.Append("third"u8);
             log.Append("fourth"u8);
         }
@@ -151,6 +152,165 @@ public sealed class RecordLogTests : IDisposable
                 Assert.Contains($"position {position}", error.Message, StringComparison.Ordinal);
             }
         }
+    }
+
+    [Fact]
+    [Trait("Category", "Faults")]
+    public void A_power_cut_that_loses_any_part_of_the_unsynced_records_costs_only_those()
+    {
+        var random = new Random(7);
+        for (var round = 0; round < 300; round++)
+        {
+            Directory.Delete(_folder.Path, recursive: true);
+            var synced = new List<string>();
+            var unsynced = new List<string>();
+            long durable;
+            using (var log = Open())
+            {
+                for (var i = random.Next(1, 6); i > 0; i--)
+                    synced.Add(Add(log, random));
+                log.Flush();
+                durable = log.End;
+                for (var i = random.Next(1, 6); i > 0; i--)
+                    unsynced.Add(Add(log, random));
+            }
+
+            // Blocks of an unsynced write reach the disk in any order; the others read as zeros.
+            var bytes = File.ReadAllBytes(Segments()[0]);
+            var at = HeaderBytes + (int)durable;
+            for (var lost = random.Next(1, 4); lost > 0; lost--)
+            {
+                var from = random.Next(at, bytes.Length);
+                bytes.AsSpan(from, Math.Min(random.Next(1, 64), bytes.Length - from)).Clear();
+            }
+
+            File.WriteAllBytes(Segments()[0], bytes);
+            using (var log = Open())
+            {
+                var left = ReadAll(log);
+                Assert.Equal(synced, left.Take(synced.Count));
+                Assert.Equal(unsynced.Take(left.Count - synced.Count), left.Skip(synced.Count));
+                log.Append("after"u8);
+            }
+
+            using var again = Open();
+            Assert.Equal("after", ReadAll(again)[^1]);
+        }
+
+        static string Add(RecordLog log, Random random)
+        {
+            var text = new string((char)random.Next('a', 'z' + 1), random.Next(1, 80));
+            log.Append(Encoding.UTF8.GetBytes(text));
+            return text;
+        }
+    }
+
+    [Fact]
+    [Trait("Category", "Faults")]
+    public void A_flipped_bit_before_the_last_flush_that_a_later_record_vouches_for_is_always_refused()
+    {
+        long durable;
+        using (var log = Open())
+        {
+            for (var i = 0; i < 5; i++)
+                log.Append(Encoding.UTF8.GetBytes($"durable record {i}"));
+            log.Flush();
+            durable = log.End;
+            log.Append("not yet synced"u8);
+            log.Append("nor this"u8);
+        }
+
+        var whole = File.ReadAllBytes(Segments()[0]);
+        for (var at = 0; at < HeaderBytes + (int)durable; at++)
+        {
+            var damaged = whole.ToArray();
+            damaged[at] ^= (byte)(1 << (at % 8));
+            File.WriteAllBytes(Segments()[0], damaged);
+            Assert.Throws<CorruptLogException>(() => Open().Dispose());
+        }
+
+        File.WriteAllBytes(Segments()[0], whole);
+        using var unharmed = Open();
+        Assert.Equal(7, ReadAll(unharmed).Count);
+    }
+
+    [Fact]
+    [Trait("Category", "Faults")]
+    public void Records_from_elsewhere_in_the_log_are_not_taken_for_the_ones_that_belong_there()
+    {
+        long second;
+        using (var log = Open())
+        {
+            log.Append("same"u8);
+            second = log.Append("same"u8);
+        }
+
+        var bytes = File.ReadAllBytes(Segments()[0]);
+        bytes.AsSpan(HeaderBytes, (int)second).CopyTo(bytes.AsSpan(HeaderBytes + (int)second));
+        File.WriteAllBytes(Segments()[0], bytes);
+        using var again = Open();
+        Assert.Equal(["same"], ReadAll(again));
+    }
+
+    [Fact]
+    [Trait("Category", "Faults")]
+    public void After_a_failed_flush_nothing_is_accepted_until_the_log_is_opened_again()
+    {
+        var fail = false;
+        using (var log = new RecordLog(_folder["log"], 1 << 20, handle =>
+        {
+            if (fail)
+                throw new IOException("the disk is gone");
+            RandomAccess.FlushToDisk(handle);
+        }))
+        {
+            log.Append("safe"u8);
+            log.Flush();
+            fail = true;
+            log.Append("unsure"u8);
+            Assert.Throws<IOException>(log.Flush);
+            fail = false;
+            Assert.Throws<IOException>(log.Flush);
+            Assert.Throws<IOException>(() => log.Append("later"u8));
+        }
+
+        using var again = Open();
+        Assert.Equal("safe", ReadAll(again)[0]);
+        again.Append("accepted"u8);
+        Assert.Equal("accepted", ReadAll(again)[^1]);
+    }
+
+    [Fact]
+    public void Staged_records_share_a_write_and_are_read_in_order_after_the_flush()
+    {
+        var sizes = new[] { 1, 100, 300_000, 5, 262_128, 262_127, 7, 1_000_000 };
+        using (var log = Open(segmentBytes: 1 << 21))
+        {
+            foreach (var size in sizes)
+                log.Stage(new byte[size]);
+            log.Flush();
+            Assert.Equal(sizes, ReadAll(log).Select(r => r.Length));
+        }
+
+        using var again = Open(segmentBytes: 1 << 21);
+        Assert.Equal(sizes, ReadAll(again).Select(r => r.Length));
+    }
+
+    [Fact]
+    public void A_segment_whose_header_a_power_cut_left_as_zeros_is_removed()
+    {
+        long end;
+        using (var log = Open())
+        {
+            log.Append("first"u8);
+            end = log.End;
+        }
+
+        var stillborn = Path.Combine(_folder["log"], end.ToString("D20", System.Globalization.CultureInfo.InvariantCulture) + ".log");
+        File.WriteAllBytes(stillborn, new byte[4096]);
+        using var again = Open();
+        Assert.Equal(["first"], ReadAll(again));
+        Assert.False(File.Exists(stillborn));
     }
 
     [Fact]
