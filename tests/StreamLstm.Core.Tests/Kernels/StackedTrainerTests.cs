@@ -134,14 +134,15 @@ public class StackedTrainerTests
         Pass(trainer);
         trainer.Update(1e-3f);
         var loss = new SquaredError(trainer);
-        var before = GC.GetAllocatedBytesForCurrentThread();
-        trainer.Forward();
-        trainer.Backward(loss);
-        trainer.Forward();
-        trainer.Backward(loss);
-        trainer.CarryState();
-        trainer.Update(1e-3f, 1f / trainer.GradientNorm());
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.Equal(0, Allocation.Of(() =>
+        {
+            trainer.Forward();
+            trainer.Backward(loss);
+            trainer.Forward();
+            trainer.Backward(loss);
+            trainer.CarryState();
+            trainer.Update(1e-3f, 1f / trainer.GradientNorm());
+        }));
     }
 
     private const float Target = 0.125f;
