@@ -56,6 +56,9 @@ public readonly record struct FrameScore
 /// </summary>
 public sealed class SeriesModel
 {
+    /// <summary>Ordinary frames that end an alarm: anomalous ones closer together belong to it.</summary>
+    public const int QuietFrames = 4;
+
     // Word indices in the record's small sections.
     private const int IntCount = 0;
     private const int IntObserved = 1;
@@ -105,8 +108,6 @@ public sealed class SeriesModel
     private const float LeastReserve = -0.223f;
     private const float MostReserve = 0.693f;
 
-    /// <summary>Anomalous frames closer together belong to one alarm.</summary>
-    private const int AlarmGap = 4;
     private const float LargestZ = 1e4f;
 
     private readonly ForecastPlan _plan;
@@ -184,7 +185,7 @@ public sealed class SeriesModel
         TailCalibrator.Initialise(Tail(record, 2), 2.5f, 0.9f);
         record[p.Scalars + FltCollectiveMean] = 0.3f;
         record[p.Scalars + FltReserve] = FirstReserve;
-        record[p.Scalars + FltSinceAlarm] = AlarmGap;
+        record[p.Scalars + FltSinceAlarm] = QuietFrames;
     }
 
     /// <summary>Frames observed (not imputed) so far.</summary>
@@ -628,8 +629,8 @@ public sealed class SeriesModel
         ref var since = ref record[_plan.Scalars + FltSinceAlarm];
         if (observed < _basis)
             return;
-        var begins = anomaly && since >= AlarmGap;
-        since = anomaly ? 0 : Math.Min(since + 1, AlarmGap);
+        var begins = anomaly && since >= QuietFrames;
+        since = anomaly ? 0 : Math.Min(since + 1, QuietFrames);
         reserve = Math.Clamp(reserve + (ReserveStep * ((begins ? 1 : 0) - (float)_plan.FalseAlarmsPerFrame)), LeastReserve, MostReserve);
     }
 

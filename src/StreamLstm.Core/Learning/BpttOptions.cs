@@ -12,7 +12,7 @@ public sealed record BpttOptions
     /// <value>Decoupled weight decay (AdamW), per unit of learning rate. At least 0. Default 0.</value>
     public float WeightDecay { get; init; }
 
-    /// <value>Whether the direct weights from inputs to outputs are learnt. Otherwise they stay as they are. Default true.</value>
+    /// <value>Whether the direct weights from inputs to outputs are learnt; otherwise their gradient counts as zero. Default true.</value>
     public bool LearnsSkip { get; init; } = true;
 
     /// <value>Share of the past that the averaged weights keep at each step, in [0, 1). Default 0.9.</value>

@@ -65,7 +65,7 @@ internal sealed class Resampler
     {
         var i = open.IndexOf(bucket);
         var previous = at > 0 ? bucket.Values[at - 1] : i > 0 && open[i - 1].Values.Count > 0 ? open[i - 1].Values[^1] : _channels[0].Value;
-        return value < previous && value >= 0.9 * previous && !IsRollover(previous, value);
+        return IsNoise(previous, value) && !IsRollover(previous, value);
     }
 
     /// <summary>
@@ -216,7 +216,7 @@ internal sealed class Resampler
                 }
 
                 var overlap = channel.Time == None ? 0 : Math.Min(t, end) - Math.Max(channel.Time, start);
-                var increase = channel.Time == None ? 0 : Increase(step, channel.Value, v);
+                var increase = channel.Time == None ? 0 : Increase(channel.Value, v);
                 if (overlap > 0 && (within || step != Step.Gap))
                 {
                     flags |= Flag(step);
@@ -266,24 +266,21 @@ internal sealed class Resampler
     {
         if (v < 0)
             return Step.Ignored;
-        var step = v >= before.Value ? Step.Rise : IsRollover(before.Value, v) ? Step.Rollover : v < 0.9 * before.Value ? Step.Reset : Step.Ignored;
+        var step = v >= before.Value ? Step.Rise : IsRollover(before.Value, v) ? Step.Rollover : IsNoise(before.Value, v) ? Step.Ignored : Step.Reset;
         if (step == Step.Ignored)
             return step;
         if (time - before.Time > _maxGap)
             return Step.Gap;
         var hours = (time - before.Time) / MicrosPerHour;
-        return Increase(step, before.Value, v) > _profile.MaxRate * hours ? Step.Implausible : step;
+        return Increase(before.Value, v) > _profile.MaxRate * hours ? Step.Implausible : step;
     }
 
     private bool IsRollover(double before, double v) => _profile.Rollover is { } most && before > 0.9 * most && v < 0.1 * most;
 
-    private double Increase(Step step, double before, double v) => step switch
-    {
-        Step.Rollover => _profile.Rollover!.Value - before + v,
-        Step.Reset => v,
-        _ when v < before => IsRollover(before, v) ? _profile.Rollover!.Value - before + v : v,
-        _ => v - before,
-    };
+    private static bool IsNoise(double before, double v) => v < before && v >= 0.9 * before;
+
+    private double Increase(double before, double v) =>
+        v >= before ? v - before : IsRollover(before, v) ? _profile.Rollover!.Value - before + v : v;
 
     private static FrameFlags Flag(Step step) => step switch
     {

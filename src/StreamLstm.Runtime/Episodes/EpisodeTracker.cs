@@ -16,8 +16,8 @@ internal enum EpisodeChange
 /// </summary>
 internal sealed class EpisodeTracker
 {
-    /// <summary>Ordinary frames that end an episode.</summary>
-    public const int QuietFrames = 4;
+    /// <summary>Ordinary frames that end an episode: as many as end the alarm whose rate is held.</summary>
+    public const int QuietFrames = SeriesModel.QuietFrames;
 
     private int _quiet;
 

@@ -32,7 +32,7 @@ public static class ConfigurationTable
         new("Profiles:*:Interval", ConfigurationType.Duration, "15m", "Step of the regular grid on which streams are modelled.") { Min = "1s", Max = "1d" },
         new("Profiles:*:Channels", List, "value", "Names of the values in one sample, in order."),
         new("Profiles:*:Aggregation", Choice, "mean", "How the samples of one interval become one value.") { Choices = ["mean", "sum", "last", "min", "max"] },
-        new("Profiles:*:Counter", ConfigurationType.Boolean, "false", "Whether values are readings of a cumulative register: Aggregation sum gives its increase per interval, mean its increase per hour (Wh to W). Resets are recognised; intervals between two readings share their increase evenly.") { Rule = "true or false; true only with Aggregation sum or mean" },
+        new("Profiles:*:Counter", ConfigurationType.Boolean, "false", "Whether values are readings of a cumulative register: Aggregation sum gives its increase per interval, mean its increase per hour (Wh to W). Resets are recognised; intervals between two readings share their increase evenly.") { Rule = "true only with Aggregation sum or mean" },
         new("Profiles:*:Rollover", Number, null, "Number at which a register begins again from zero.") { Min = "0" },
         new("Profiles:*:MaxRate", Number, null, "Largest increase of a register per hour that is possible; after a larger one (another meter) it begins anew.") { Min = "0" },
         new("Profiles:*:Hold", ConfigurationType.Duration, "0s", "How long a gauge's value lasts without another reading, for feeds that report changes only; 0s = it doesn't outlast its interval.") { Min = "0s", Max = "30d" },

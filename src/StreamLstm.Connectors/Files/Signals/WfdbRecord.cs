@@ -35,13 +35,12 @@ public sealed class WfdbRecord
 
     private readonly string _folder;
 
-    private WfdbRecord(string folder, string name, double rate, long samples, DateTime? start, IReadOnlyList<WfdbSignal> signals)
+    private WfdbRecord(string folder, string name, double rate, long samples, IReadOnlyList<WfdbSignal> signals)
     {
         _folder = folder;
         Name = name;
         Rate = rate;
         Samples = samples;
-        Start = start;
         Signals = signals;
     }
 
@@ -52,9 +51,6 @@ public sealed class WfdbRecord
 
     /// <summary>Samples per signal; 0 = as many as the file holds.</summary>
     public long Samples { get; }
-
-    /// <summary>When the record begins, local time, if the header says so.</summary>
-    public DateTime? Start { get; }
 
     public IReadOnlyList<WfdbSignal> Signals { get; }
 
@@ -89,8 +85,7 @@ public sealed class WfdbRecord
             signals[i] = Signal(path, Fields(lines[i + 1]), i);
         if (signals.Any(s => s.File != signals[0].File || s.Format != signals[0].Format || s.ByteOffset != signals[0].ByteOffset))
             throw Bad(path, "signals in several files or formats are not supported");
-        DateTime? start = first.Length > 5 && DateTime.TryParseExact($"{first[5]} {first[4].Split('.')[0]}", ["d/M/yyyy H:m:s", "d/M/yyyy m:s"], CultureInfo.InvariantCulture, DateTimeStyles.None, out var at) ? at : null;
-        return new WfdbRecord(Path.GetDirectoryName(Path.GetFullPath(path))!, first[0], rate, samples, start, signals);
+        return new WfdbRecord(Path.GetDirectoryName(Path.GetFullPath(path))!, first[0], rate, samples, signals);
     }
 
     /// <summary>Reads the signals, sample by sample; the given array is reused.</summary>
