@@ -38,8 +38,28 @@ switch (args.FirstOrDefault())
             return 0;
         }
 
+    case "forecast":
+        {
+            var report = ForecastBenchmark.Run(double.Parse(options.GetValueOrDefault("--seconds", "6"), CultureInfo.InvariantCulture));
+            Write(report);
+            Console.WriteLine(report.Cpu);
+            Console.WriteLine("tier   µs/frame  bytes/frame  block p99 µs  with training  update µs");
+            foreach (var row in report.Rows)
+            {
+                Console.WriteLine(FormattableString.Invariant(
+                    $"{row.Tier,-5} {row.Microseconds,9:F2} {row.BytesPerFrame,12:F2} {row.BlockP99,13:F0} {row.BlockP99Training,14:F0} {row.TrainingMicroseconds,10:F0}"));
+            }
+
+            foreach (var state in report.States)
+            {
+                Console.WriteLine(FormattableString.Invariant($"{state.Tier} m1={state.DayFrames} m2={state.WeekFrames} K={state.Horizon}: {state.Bytes} bytes; {string.Join(", ", state.Components.Select(c => $"{c.Key} {c.Value}"))}"));
+            }
+
+            return report.Rows.Any(row => row.BytesPerFrame > 0) ? 1 : 0;
+        }
+
     default:
-        Console.Error.WriteLine("usage: kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT]");
+        Console.Error.WriteLine("usage: kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT] | forecast [--json OUT] [--seconds N]");
         return 2;
 }
 

@@ -46,6 +46,15 @@ public sealed class ForecastPlan
     /// <summary>Counters per knot: of losses, of the network's, of the linear experts'.</summary>
     internal const int LossCounts = 3;
 
+    /// <summary>Most knots of a plan: tables by knot fit into one vector.</summary>
+    internal const int MostKnots = 8;
+
+    /// <summary>Most covariates of a series.</summary>
+    public const int MostCovariates = 4;
+
+    /// <summary>What one covariate contributes: its value and its expected value at three steps, and their squares.</summary>
+    internal const int CovariateFeatures = 8;
+
     private const int CalendarInputs = 10;
     private const int CollectiveFrames = 12;
 
@@ -71,8 +80,12 @@ public sealed class ForecastPlan
     /// <param name="quantiles">Ascending levels in (0,1) with .5 among them.</param>
     /// <param name="falseAlarmsPerFrame">Chosen probability that a frame of an ordinary series raises an alarm.</param>
     /// <param name="linear">Whether the mixture has linear experts (rich tier).</param>
-    public ForecastPlan(int dayFrames, int weekFrames, int horizon, int hidden, IReadOnlyList<double> quantiles, double falseAlarmsPerFrame, bool linear = false)
+    /// <param name="covariates">Other series that the network and the wide linear expert read, 0 … 4.</param>
+    public ForecastPlan(
+        int dayFrames, int weekFrames, int horizon, int hidden, IReadOnlyList<double> quantiles, double falseAlarmsPerFrame, bool linear = false, int covariates = 0)
     {
+        ArgumentOutOfRangeException.ThrowIfNegative(covariates);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(covariates, MostCovariates);
         ArgumentNullException.ThrowIfNull(quantiles);
         ArgumentOutOfRangeException.ThrowIfNegative(dayFrames);
         ArgumentOutOfRangeException.ThrowIfLessThan(horizon, 1);
@@ -98,14 +111,16 @@ public sealed class ForecastPlan
         }
 
         Knots = KnotsUpTo(horizon);
+        System.Diagnostics.Debug.Assert(Knots.Length <= MostKnots, "Tables by knot fit into one vector.");
         PendingLength = Knots.Sum();
         KnotStart = new int[Knots.Length];
         for (var j = 1; j < Knots.Length; j++)
             KnotStart[j] = KnotStart[j - 1] + Knots[j - 1];
 
         // Interpolation between knots: step h lies between knots Below[h] and Below[h]+1 with weight Fraction[h] on the upper one.
-        Below = new int[horizon + 1];
-        Fraction = new float[horizon + 1];
+        PathLength = (horizon + 8) / 8 * 8;
+        Below = new int[PathLength];
+        Fraction = new float[PathLength];
         for (var h = 1; h <= horizon; h++)
         {
             var j = 0;
@@ -118,8 +133,10 @@ public sealed class ForecastPlan
         HourBins = dayFrames == 0 ? 1 : Math.Min(24, dayFrames);
         // The ring must reach from a target that arrives to every naive forecast of it: K back, and whole days and weeks beyond K.
         RingLength = Math.Max(Math.Max(SeasonLag(weekFrames, horizon), SeasonLag(dayFrames, horizon)), Math.Max(horizon, 32)) + 1;
+        Covariates = covariates;
+        CovariateSteps = [Math.Max(1, Reach / 4), Math.Max(1, Reach / 2), Reach];
         Window = BuildWindow();
-        Inputs = 2 + (dayFrames > 0 ? 2 + Window.Length : 0) + (weekFrames > 0 ? 2 + Window.Length : 0) + Window.Length + CalendarInputs + 1;
+        Inputs = 2 + (dayFrames > 0 ? 2 + Window.Length : 0) + (weekFrames > 0 ? 2 + Window.Length : 0) + Window.Length + CalendarInputs + 1 + (CovariateFeatures * covariates);
 
         HasLinear = linear;
         LinearSteps = BuildLinearSteps();
@@ -128,49 +145,59 @@ public sealed class ForecastPlan
         LinearHistory = Math.Max(horizon, LinearDeviationLags[^1] + 1);
 
         var at = 0;
-        int Take(int words)
+        var components = new List<(string, int)>();
+        int Take(string component, int words)
         {
             var start = at;
             at += words;
+            components.Add((component, 4 * words));
             return start;
         }
 
-        Doubles = Take(2 * 8);
-        Integers = Take(16);
-        Scalars = Take(16);
-        HiddenAt = Take(hidden);
-        CellAt = Take(hidden);
-        Ring = Take(RingLength);
-        DaySeason = Take(Math.Max(1, dayFrames));
-        WeekSeason = Take(Math.Max(1, weekFrames));
-        Loss = Take(Knots.Length * Experts);
-        LossCount = Take(Knots.Length * LossCounts);
-        PendingSeasonal = Take(PendingLength);
-        PendingRecurrent = Take(PendingLength);
-        PendingMix = Take(PendingLength);
-        PendingBounds = Take(PendingLength * Quantiles.Length);
-        ErrorMean = Take(Knots.Length);
-        ErrorFast = Take(Knots.Length);
-        HourError = Take(Knots.Length * HourBins);
-        HourCount = Take(Knots.Length * HourBins);
-        Offsets = Take(Knots.Length * Quantiles.Length);
-        Tails = Take(3 * Scoring.TailCalibrator.Words);
-        Baseline = Take(HourBins * 2);
-        Collective = Take(CollectiveFrames);
+        Doubles = Take("unit", 2 * 8);
+        Integers = Take("counters", 16);
+        Scalars = Take("scalars", 16);
+        HiddenAt = Take("h, c", hidden);
+        CellAt = Take("h, c", hidden);
+        Ring = Take("history ring", RingLength);
+        DaySeason = Take("day profile", Math.Max(1, dayFrames));
+        WeekSeason = Take("week profile", Math.Max(1, weekFrames));
+        Loss = Take("hedge", Knots.Length * Experts);
+        LossCount = Take("hedge", Knots.Length * LossCounts);
+        // What belongs to one forecast lies together: it is read together when the target arrives.
+        PendingStride = 3 + Quantiles.Length + (linear ? 2 : 0);
+        Pending = Take("pending forecasts", PendingLength * PendingStride);
+        PendingMix = Pending;
+        PendingSeasonal = Pending + 1;
+        PendingRecurrent = Pending + 2;
+        PendingBounds = Pending + 3;
+        PendingLinear = PendingBounds + Quantiles.Length;
+        PendingDeviation = PendingLinear + 1;
+        ErrorMean = Take("intervals", Knots.Length);
+        ErrorFast = Take("intervals", Knots.Length);
+        HourError = Take("intervals", Knots.Length * HourBins);
+        HourCount = Take("intervals", Knots.Length * HourBins);
+        HourWidth = Take("intervals", Knots.Length * HourBins);
+        MixLoss = Take("hedge", Knots.Length);
+        Sharpness = Take("hedge", Knots.Length);
+        Offsets = Take("intervals", Knots.Length * Quantiles.Length);
+        Tails = Take("scoring", 3 * Scoring.TailCalibrator.Words);
+        Baseline = Take("scoring", HourBins * 2);
+        Collective = Take("scoring", CollectiveFrames);
         if (linear)
         {
-            PendingLinear = Take(PendingLength);
-            PendingDeviation = Take(PendingLength);
-            LinearLevel = Take(horizon);
-            LinearChange = Take(horizon);
-            LinearDeviation = Take(LinearHistory);
-            LinearMean = Take(2);
-            LinearWide = Take(RecursiveLeastSquares.WordsFor(WideInputs, horizon, LinearSteps.Length));
-            LinearNarrow = Take(RecursiveLeastSquares.WordsFor(NarrowInputs, horizon, LinearSteps.Length));
+            LinearLevel = Take("linear experts", horizon);
+            LinearChange = Take("linear experts", horizon);
+            LinearDeviation = Take("linear experts", LinearHistory);
+            LinearMean = Take("linear experts", 2);
+            LinearWide = Take("linear experts", RecursiveLeastSquares.WordsFor(WideInputs, horizon, LinearSteps.Length));
+            LinearNarrow = Take("linear experts", RecursiveLeastSquares.WordsFor(NarrowInputs, horizon, LinearSteps.Length));
             LinearWords = at - LinearLevel;
         }
 
         RecordWords = (at + 15) / 16 * 16;
+        components.Add(("padding", 4 * (RecordWords - at)));
+        Components = [.. components.GroupBy(c => c.Item1).Select(c => (c.Key, c.Sum(x => x.Item2)))];
     }
 
     public int DayFrames { get; }
@@ -195,15 +222,21 @@ public sealed class ForecastPlan
 
     public int MedianIndex { get; }
 
-    /// <summary>Horizon steps at which statistics are kept: 1, 2, 4, 8, 16, 32 (below K) and K; other steps interpolate.</summary>
+    /// <summary>
+    /// Horizon steps at which statistics are kept: 1, 2, 4, 8, 16, 24, 48 (below K) and K; other steps interpolate. 24 and 48 are where
+    /// forecasts are read most, and by hour of the day intervals are exact at knots only (in between 5 to 10 points less where days are rough).
+    /// </summary>
     public int[] Knots { get; }
 
     /// <summary>
-    /// Size of one state record in 4-byte words. With H = 32 and three quantiles: hourly frames and K = 48, 6.6 KB without and 70 KB with
-    /// linear experts; quarter-hourly frames and K = 96, 12 and 106 KB. The linear part is 64·(64 + S + 2K) + 16·(16 + S + 2K) words for S
+    /// Size of one state record in 4-byte words. With H = 32 and three quantiles: hourly frames and K = 48, 7 KB without and 70 KB with
+    /// linear experts; quarter-hourly frames and K = 96, 14 and 109 KB. The linear part is 64·(64 + S + 2K) + 16·(16 + S + 2K) words for S
     /// learnt steps (at most 48), and little more.
     /// </summary>
     public int RecordWords { get; }
+
+    /// <summary>What a record's bytes are for.</summary>
+    public IReadOnlyList<(string Component, int Bytes)> Components { get; }
 
     /// <summary>Frames of history in a record.</summary>
     public int RingLength { get; }
@@ -214,19 +247,37 @@ public sealed class ForecastPlan
     /// <summary>Frames over which a slow deviation is averaged.</summary>
     public int CollectiveLength => CollectiveFrames;
 
+    /// <summary>C: series whose values are inputs of this one's forecast.</summary>
+    public int Covariates { get; }
+
+    /// <summary>Length of the covariates' contribution to the inputs.</summary>
+    public int CovariateInputs => CovariateFeatures * Covariates;
+
+    /// <summary>Steps ahead at which a covariate's expected value is read.</summary>
+    internal int[] CovariateSteps { get; }
+
+    /// <summary>How far ahead the windows of inputs look: K, at most a day.</summary>
+    private int Reach => Math.Min(Horizon, DayFrames > 0 ? DayFrames : Horizon);
+
     internal int PendingLength { get; }
 
     internal int[] KnotStart { get; }
+
+    /// <summary>Offset of the forecast of knot j issued at frame n from the start of each pending quantity.</summary>
+    internal int PendingSlot(int knot, int n) => (KnotStart[knot] + (n % Knots[knot])) * PendingStride;
 
     internal int[] Below { get; }
 
     internal float[] Fraction { get; }
 
+    /// <summary>Length of arrays indexed by h = 1…K, so that they are whole vectors of eight; what lies outside 1…K means nothing.</summary>
+    internal int PathLength { get; }
+
     /// <summary>Horizon steps whose day-ago, week-ago and seasonal values the network reads.</summary>
     internal int[] Window { get; }
 
     /// <summary>Length of the wide linear expert's input: constant, calendar, mean deviation, lags.</summary>
-    internal int WideInputs => WideFixed + LinearLags.Length;
+    internal int WideInputs => WideFixed + (CovariateFeatures * Covariates) + LinearLags.Length;
 
     /// <summary>Horizon steps that the linear experts learn [S].</summary>
     internal int[] LinearSteps { get; }
@@ -261,6 +312,11 @@ public sealed class ForecastPlan
 
     internal int LossCount { get; }
 
+    /// <summary>Forecasts whose targets have not arrived: for knot j a ring of h_j, each of <see cref="PendingStride"/> words.</summary>
+    internal int Pending { get; }
+
+    internal int PendingStride { get; }
+
     internal int PendingSeasonal { get; }
 
     internal int PendingRecurrent { get; }
@@ -276,6 +332,15 @@ public sealed class ForecastPlan
     internal int HourError { get; }
 
     internal int HourCount { get; }
+
+    /// <summary>What the width of the intervals is multiplied by, by the target's hour [J, hours].</summary>
+    internal int HourWidth { get; }
+
+    /// <summary>The mixture's own loss, to compare with its members' [J].</summary>
+    internal int MixLoss { get; }
+
+    /// <summary>Factor on the hedge's rate [J].</summary>
+    internal int Sharpness { get; }
 
     internal int Offsets { get; }
 
@@ -309,21 +374,13 @@ public sealed class ForecastPlan
     /// <summary>The smallest whole number of seasons that reaches at least h frames back from the target.</summary>
     internal static int SeasonLag(int season, int h) => season == 0 ? 0 : (h + season - 1) / season * season;
 
-    private static int[] KnotsUpTo(int horizon)
-    {
-        var knots = new List<int>();
-        for (var h = 1; h <= 32 && h < horizon; h *= 2)
-            knots.Add(h);
-        knots.Add(horizon);
-        return [.. knots];
-    }
+    private static int[] KnotsUpTo(int horizon) => [.. new[] { 1, 2, 4, 8, 16, 24, 48 }.Where(h => h < horizon), horizon];
 
     private int[] BuildWindow()
     {
-        var reach = Math.Min(Horizon, DayFrames > 0 ? DayFrames : Horizon);
         var window = new SortedSet<int>();
         for (var i = 1; i <= WindowSamples; i++)
-            window.Add(Math.Max(1, (int)((long)reach * i / WindowSamples)));
+            window.Add(Math.Max(1, (int)((long)Reach * i / WindowSamples)));
         return [.. window];
     }
 
@@ -345,7 +402,7 @@ public sealed class ForecastPlan
     /// </summary>
     private int[] BuildLinearLags()
     {
-        const int most = MostWideInputs - WideFixed;
+        var most = MostWideInputs - WideFixed - (CovariateFeatures * Covariates);
         var lags = new SortedSet<int>();
         void Add(int lag)
         {
@@ -356,7 +413,7 @@ public sealed class ForecastPlan
         if (WeekFrames > 0)
         {
             var reach = Math.Min(Horizon, DayFrames);
-            var window = Math.Min(26, reach + 1);
+            var window = Math.Min((most / 2) + 1, reach + 1);
             for (var i = 0; i < window; i++)
                 Add(WeekFrames - (int)((long)reach * i / Math.Max(1, window - 1)));
         }

@@ -10,7 +10,7 @@ namespace StreamLstm.Core.Forecasting;
 /// </summary>
 internal sealed class LinearExperts
 {
-    /// <summary>Calendar and constant, which have no unit, come first in x.</summary>
+    /// <summary>Calendar and constant, and then the covariates, come first in x: what hasn't the series' own unit.</summary>
     private const int WideUnitless = 9;
     private const int NarrowUnitless = 1;
     private const float LargestInput = 8;
@@ -109,16 +109,17 @@ internal sealed class LinearExperts
     /// <param name="n">The current frame's number.</param>
     /// <param name="phase">Its phase.</param>
     /// <param name="observed">Whether its value was observed; nothing is learnt from imputed origins.</param>
+    /// <param name="covariates">What the covariates contribute, [C, features].</param>
     /// <param name="profile">Level and seasonal profile at h = 1…K, at index h.</param>
     /// <param name="wide">Receives the wide expert's forecast for h = 1…K.</param>
     /// <param name="narrow">The narrow one's.</param>
     /// <returns>Whether each forecast is usable.</returns>
-    public (bool Wide, bool Narrow) Issue(Span<float> record, int n, FramePhase phase, bool observed, ReadOnlySpan<float> profile, Span<float> wide, Span<float> narrow)
+    public (bool Wide, bool Narrow) Issue(Span<float> record, int n, FramePhase phase, bool observed, ReadOnlySpan<float> covariates, ReadOnlySpan<float> profile, Span<float> wide, Span<float> narrow)
     {
         var p = _plan;
         var level = record[p.Scalars];
         var z = record[p.Ring + (n % p.RingLength)];
-        WriteWide(record, n, phase, level, _wideInputs);
+        WriteWide(record, n, phase, level, covariates, _wideInputs);
         WriteNarrow(record, n, _narrowInputs);
         record[p.LinearLevel + (n % p.Horizon)] = level;
 
@@ -162,7 +163,7 @@ internal sealed class LinearExperts
             level = (a * level) + b;
         foreach (ref var v in record[p.LinearChange..p.LinearWide])
             v *= a;
-        _wide.Rescale(Wide(record), a, WideUnitless);
+        _wide.Rescale(Wide(record), a, WideUnitless + p.CovariateInputs);
         _narrow.Rescale(Narrow(record), a, NarrowUnitless);
     }
 
@@ -183,7 +184,7 @@ internal sealed class LinearExperts
         }
     }
 
-    private void WriteWide(ReadOnlySpan<float> record, int n, FramePhase phase, float level, Span<float> x)
+    private void WriteWide(ReadOnlySpan<float> record, int n, FramePhase phase, float level, ReadOnlySpan<float> covariates, Span<float> x)
     {
         var p = _plan;
         x.Clear();
@@ -192,7 +193,8 @@ internal sealed class LinearExperts
             _calendar.AsSpan(4 * phase.DayPhase, 4).CopyTo(x[1..]);
         if (p.WeekFrames > 0)
             _calendar.AsSpan((4 * p.DayFrames) + (4 * phase.WeekPhase), 4).CopyTo(x[5..]);
-        var at = WideUnitless;
+        covariates.CopyTo(x[WideUnitless..]);
+        var at = WideUnitless + covariates.Length;
         x[at++] = Math.Clamp(record[p.LinearMean], -LargestInput, LargestInput);
         for (var k = 0; k < ForecastPlan.WideDeviations; k++)
             x[at++] = Deviation(record, n, k);

@@ -1,4 +1,6 @@
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using StreamLstm.Core.Numerics;
 using StreamLstm.Core.Scoring;
 
@@ -67,6 +69,12 @@ public sealed class SeriesModel
     private const int IntRebaseAt = 4;
     private const int IntPreviousRun = 5;
     private const int IntImputed = 6;
+
+    /// <summary>Frames in a row that lie far out.</summary>
+    private const int IntFar = 7;
+
+    /// <summary>Observed frames when the unit began to be learnt: those of a constant beginning say nothing about it.</summary>
+    private const int IntUnitFrom = 8;
     private const int DblMean = 0;
     private const int DblVariance = 1;
     private const int DblOffset = 2;
@@ -84,10 +92,35 @@ public sealed class SeriesModel
     /// <summary>Frames since the last alarm.</summary>
     private const int FltSinceAlarm = 6;
 
+    /// <summary>Range that the values have shown; it shrinks slowly.</summary>
+    private const int FltLow = 7;
+    private const int FltHigh = 8;
+
+    /// <summary>How far beyond the shown range a learnt expert's forecast is believed, in ranges; what a frame takes off the range.</summary>
+    private const float RangeMargin = 0.5f;
+    private const float RangeDecay = 2e-5f;
+
     private const float LevelRate = 0.002f;
     private const float DayRate = 0.08f;
     private const float WeekRate = 0.05f;
     private const float HedgeRate = 4;
+
+    /// <summary>−ln of a weight that counts as none.</summary>
+    private const float LeastWeight = 20;
+
+    /// <summary>
+    /// The hedge's rate is right as long as the mixture beats its members; where one of them is ahead, as on series that repeat exactly, the
+    /// rate grows until it has nearly all the weight.
+    /// </summary>
+    private const float MostSharpness = 16;
+    private const float SharpnessStep = 0.1f;
+    private const float SharpnessLoss = 0.005f;
+    private const float ToleratedLag = 0.02f;
+
+    /// <summary>Step of the intervals' width by hour per visit of the hour, and what it forgets.</summary>
+    private const float HourWidthRate = 0.06f;
+    private const float HourWidthDecay = 0.001f;
+    private const float MostHourWidth = 3;
 
     /// <summary>
     /// The median's offset is to find a lasting skew only: at the bounds' rate it runs after errors that overlapping horizons share,
@@ -110,6 +143,14 @@ public sealed class SeriesModel
 
     private const float LargestZ = 1e4f;
 
+    /// <summary>
+    /// Units from the mean beyond which a value is taken for a fault and little is learnt from it. A day of such values is another series
+    /// (another unit, another meter).
+    /// </summary>
+    private const double FarUnits = 64;
+    private const float LargestDeviation = 64;
+    private const float LargestResidual = 1e3f;
+
     private readonly ForecastPlan _plan;
     private readonly float _logRatio;
     private readonly float[] _normalOffsets;
@@ -125,13 +166,22 @@ public sealed class SeriesModel
     private readonly float[] _seasonalPath;
     private readonly float[] _mixPath;
     private readonly float[] _expertPath;
+    private readonly float[] _recurrentPath;
     private readonly float[] _scalePath;
+    private readonly float[] _hourScales;
+    private readonly float[][] _boundPaths;
     private readonly float[] _profilePath;
     private readonly float[] _linearPath;
     private readonly float[] _deviationPath;
     private readonly LinearExperts? _linear;
+    private float[] _recurrentBase = [];
     private readonly int[] _hourOf;
-    private readonly float[] _knotWeights;
+    private readonly Vector256<float>[] _knotWeights = new Vector256<float>[ForecastPlan.Experts];
+
+    // By knot, in lanes: which knot's value stands in a lane, and in the one after it; the lag of the day-before forecast.
+    private readonly Vector256<int> _ownKnot;
+    private readonly Vector256<int> _nextKnot;
+    private readonly Vector256<int> _dayLag;
 
     public SeriesModel(ForecastPlan plan)
     {
@@ -140,15 +190,21 @@ public sealed class SeriesModel
         // A third of the alarm budget for each side of the one-step residual and for the collective statistic.
         _logRatio = TailCalibrator.LogRatio(plan.FalseAlarmsPerFrame / 3);
         _normalOffsets = [.. plan.Quantiles.Select(q => 1.2533141f * NormalQuantile(q))];
-        _seasonalPath = new float[plan.Horizon + 1];
-        _mixPath = new float[plan.Horizon + 1];
-        _expertPath = new float[plan.Horizon + 1];
-        _scalePath = new float[plan.Horizon + 1];
-        _profilePath = new float[plan.Horizon + 1];
-        _linearPath = new float[plan.Horizon + 1];
-        _deviationPath = new float[plan.Horizon + 1];
+        _seasonalPath = new float[plan.PathLength];
+        _mixPath = new float[plan.PathLength];
+        _expertPath = new float[plan.PathLength];
+        _recurrentPath = new float[plan.PathLength];
+        _scalePath = new float[plan.PathLength];
+        _hourScales = new float[plan.Knots.Length * plan.HourBins];
+        _boundPaths = [.. plan.Quantiles.Select(_ => new float[plan.PathLength])];
+        _profilePath = new float[plan.PathLength];
+        _linearPath = new float[plan.PathLength];
+        _deviationPath = new float[plan.PathLength];
         _hourOf = [.. Enumerable.Range(0, Math.Max(1, plan.DayFrames)).Select(d => HourBin(new FramePhase(d, 0)))];
-        _knotWeights = new float[plan.Knots.Length * ForecastPlan.Experts];
+        int Lane(int i) => Math.Min(i, plan.Knots.Length - 1);
+        _ownKnot = Vector256.Create([.. Enumerable.Range(0, ForecastPlan.MostKnots).Select(Lane)]);
+        _nextKnot = Vector256.Create([.. Enumerable.Range(1, ForecastPlan.MostKnots).Select(Lane)]);
+        _dayLag = Vector256.Create([.. Enumerable.Range(0, ForecastPlan.MostKnots).Select(i => ForecastPlan.SeasonLag(plan.DayFrames, plan.Knots[Lane(i)]))]);
         var week = plan.WeekFrames > 0 ? plan.WeekFrames : 7 * Math.Max(plan.DayFrames, 24);
         _lossRate = 0.693147f / (2 * week);
         _errorRate = 0.693147f / (2 * week);
@@ -172,11 +228,14 @@ public sealed class SeriesModel
         Doubles(record)[DblScale] = 1;
         Integers(record)[IntRebaseAt] = 2;
         record.Slice(p.Loss, p.Knots.Length * ForecastPlan.Experts).Fill(1);
+        record.Slice(p.HourWidth, p.Knots.Length * p.HourBins).Fill(1);
+        record.Slice(p.MixLoss, p.Knots.Length).Fill(1);
+        record.Slice(p.Sharpness, p.Knots.Length).Fill(1);
         record.Slice(p.ErrorMean, p.Knots.Length).Fill(0.5f);
         record.Slice(p.ErrorFast, p.Knots.Length).Fill(1);
         record.Slice(p.HourError, p.Knots.Length * p.HourBins).Fill(0.5f);
-        for (var j = 0; j < p.Knots.Length; j++)
-            _normalOffsets.CopyTo(record.Slice(p.Offsets + (j * p.Quantiles.Length), p.Quantiles.Length));
+        for (var i = 0; i < p.Quantiles.Length; i++)
+            record.Slice(p.Offsets + (i * p.Knots.Length), p.Knots.Length).Fill(_normalOffsets[i]);
         _linear?.Initialise(record);
         ForgetPending(record);
         // Deviations are measured in mean absolute errors: a Gaussian's 95 % level of |x| on one side is 2.06 of them.
@@ -199,6 +258,21 @@ public sealed class SeriesModel
 
     /// <summary>Standard deviation in use: what one normalised unit is worth in the input's unit.</summary>
     public double Scale(Span<float> record) => Doubles(record)[DblScale];
+
+    /// <summary>
+    /// Asks for a record to be brought near, while another is worked on: with thousands of streams every record comes from main memory, and
+    /// its parts are read in an order that the processor doesn't foresee.
+    /// </summary>
+    public static unsafe void Prefetch(ReadOnlySpan<float> record)
+    {
+        if (!Sse.IsSupported)
+            return;
+        fixed (float* start = record)
+        {
+            for (var i = 0; i < record.Length; i += 16)
+                Sse.Prefetch1(start + i);
+        }
+    }
 
     /// <summary>Scores the frame, then learns from it. NaN = missing: the frame takes the forecast's value and nothing is learnt.</summary>
     /// <param name="record">State record, updated.</param>
@@ -233,13 +307,36 @@ public sealed class SeriesModel
         }
         else
         {
+            var far = IsFar(d, ints, value);
+            ints[IntFar] = far ? ints[IntFar] + 1 : 0;
+            if (ints[IntFar] >= Math.Max(24, p.DayFrames))
+            {
+                Initialise(record);
+                Observe(record, value, phase, null);
+                return score;
+            }
+
+            if (far && d[DblVariance] <= 1e-18 * d[DblMean] * d[DblMean])
+            {
+                // Constant so far: this is the first that is known of its unit.
+                Rebase(record, d[DblOffset], 0.5 * Math.Abs(value - d[DblOffset]));
+                ints[IntUnitFrom] = ints[IntObserved];
+                ints[IntRebaseAt] = 2;
+                z = (float)((value - d[DblOffset]) / d[DblScale]);
+                far = false;
+            }
+
+            var held = score.IsAnomaly || far;
             Calibrate(record, z, bin, skill);
-            _linear?.Learn(record, n, z, SeasonAt(record, phase));
-            LearnSeason(record, z, phase, score.IsAnomaly);
-            LearnBounds(record, residual, deviation, score.HasForecast);
-            LearnBaseline(record, z, phase, score.IsAnomaly);
+            if (!far)
+                _linear?.Learn(record, n, z, SeasonAt(record, phase));
+            LearnSeason(record, z, phase, held);
+            LearnBounds(record, Math.Clamp(residual, -LargestResidual, LargestResidual), Math.Clamp(deviation, -LargestResidual, LargestResidual), score.HasForecast);
+            LearnBaseline(record, z, phase, held);
             LearnRun(ints);
             LearnReserve(record, score.IsAnomaly, ints[IntObserved]);
+            if (!far)
+                LearnRange(ref record[p.Scalars + FltLow], ref record[p.Scalars + FltHigh], z, ints[IntObserved]);
         }
 
         record[p.Ring + (n % p.RingLength)] = z;
@@ -287,8 +384,33 @@ public sealed class SeriesModel
         Doubles(record)[DblLast] = double.NaN;
     }
 
+    /// <summary>
+    /// What this series contributes to others whose covariate it is: its value and what the seasonal expert expects of it, in its own
+    /// normalised units, clipped to ±8, and their squares (demand rises with heat and with cold).
+    /// </summary>
+    /// <param name="record">The covariate's record, after its frame was observed.</param>
+    /// <param name="phase">Phase of the frame.</param>
+    /// <param name="features">Receives <see cref="ForecastPlan.CovariateFeatures"/> values.</param>
+    public void WriteCovariate(ReadOnlySpan<float> record, FramePhase phase, Span<float> features)
+    {
+        if (MemoryMarshal.Cast<float, int>(record.Slice(_plan.Integers, 16))[IntCount] == 0)
+        {
+            features.Clear();
+            return;
+        }
+
+        var phi = Phi(record);
+        for (var i = 0; i < features.Length / 2; i++)
+        {
+            var v = Math.Clamp(i == 0 ? At(record, 1) : SeasonalForecast(record, phase, _plan.CovariateSteps[i - 1], phi), -8, 8);
+            features[2 * i] = v;
+            features[(2 * i) + 1] = 0.5f * v * v;
+        }
+    }
+
     /// <summary>Writes the network's inputs [I] for the current frame; differences are relative to it, clipped to ±8.</summary>
-    public void WriteInputs(ReadOnlySpan<float> record, FramePhase phase, bool imputed, Span<float> inputs)
+    /// <param name="covariates">What the covariates contribute, [C, features].</param>
+    public void WriteInputs(ReadOnlySpan<float> record, FramePhase phase, bool imputed, ReadOnlySpan<float> covariates, Span<float> inputs)
     {
         var p = _plan;
         var z = At(record, 1);
@@ -314,6 +436,8 @@ public sealed class SeriesModel
 
         at += 10;
         inputs[at++] = imputed ? 0 : 1;
+        covariates.CopyTo(inputs[at..]);
+        at += covariates.Length;
         for (var i = 0; i < at; i++)
             inputs[i] = Math.Clamp(inputs[i], -8, 8);
     }
@@ -321,9 +445,11 @@ public sealed class SeriesModel
     /// <summary>Issues the forecast from the current frame and keeps what later frames will be scored and calibrated against.</summary>
     /// <param name="record">State record, updated.</param>
     /// <param name="phase">Phase of the current frame.</param>
-    /// <param name="recurrent">The network's outputs [K], increments to the current value in normalised units; empty if there is no network.</param>
+    /// <param name="recurrent">The network's outputs [K], corrections to <see cref="RecurrentBase"/>; empty if there is no network.</param>
     /// <param name="forecast">Receives [K, Q] in the input's unit, or empty if only the state is wanted.</param>
-    public void Issue(Span<float> record, FramePhase phase, ReadOnlySpan<float> recurrent, Span<float> forecast)
+    /// <param name="experts">Receives every expert's forecast [M, K] in the input's unit, NaN where it has none; or empty.</param>
+    /// <param name="covariates">What the covariates contribute, [C, features].</param>
+    public void Issue(Span<float> record, FramePhase phase, ReadOnlySpan<float> recurrent, ReadOnlySpan<float> covariates, Span<float> forecast, Span<float> experts = default)
     {
         var p = _plan;
         var k = p.Horizon;
@@ -331,89 +457,154 @@ public sealed class SeriesModel
         var n = Integers(record)[IntCount] - 1;
         var z = At(record, 1);
         SeasonalPath(record, phase);
-        // A linear expert whose forecast explodes is out of the mixture at once, before its losses could tell.
-        var (linear, deviation) = (n >= 0 ? _linear : null)?.Issue(record, n, phase, Integers(record)[IntImputed] == 0, _profilePath, _linearPath, _deviationPath) ?? default;
+        // A linear expert whose forecast explodes is out of the mixture at once, before its losses could tell; one that only runs away is held.
+        var (linear, deviation) = (n >= 0 ? _linear : null)?.Issue(record, n, phase, Integers(record)[IntImputed] == 0, covariates, _profilePath, _linearPath, _deviationPath) ?? default;
         var grown = Integers(record)[IntObserved] >= _linearBasis;
         linear &= grown;
         deviation &= grown;
+        var margin = RangeMargin * (record[p.Scalars + FltHigh] - record[p.Scalars + FltLow]);
+        var (least, most) = (record[p.Scalars + FltLow] - margin, record[p.Scalars + FltHigh] + margin);
+        if (linear)
+            Hold(_linearPath, least, most);
+        if (deviation)
+            Hold(_deviationPath, least, most);
         KnotWeights(record, recurrent.Length > 0, linear, deviation, n + 1);
         Array.Clear(_mixPath);
-        Mix(Expert.Seasonal, _seasonalPath);
+        experts.Fill(float.NaN);
+        Mix(record, Expert.Seasonal, _seasonalPath, experts);
         Array.Fill(_expertPath, z);
-        Mix(Expert.Last, _expertPath);
-        if (IsUsed(Expert.Day))
+        Mix(record, Expert.Last, _expertPath, experts);
+        if (IsUsed(Expert.Day) || (experts.Length > 0 && p.DayFrames > 0))
         {
             NaivePath(record, p.DayFrames, z);
-            Mix(Expert.Day, _expertPath);
+            Mix(record, Expert.Day, _expertPath, experts);
         }
 
-        if (IsUsed(Expert.Week))
+        if (IsUsed(Expert.Week) || (experts.Length > 0 && p.WeekFrames > 0))
         {
             NaivePath(record, p.WeekFrames, z);
-            Mix(Expert.Week, _expertPath);
+            Mix(record, Expert.Week, _expertPath, experts);
         }
 
+        // Where the narrow linear expert isn't usable yet the seasonal one stands in.
+        _recurrentBase = deviation ? _deviationPath : _seasonalPath;
         if (recurrent.Length > 0)
         {
             for (var h = 1; h <= k; h++)
-                _expertPath[h] = z + recurrent[h - 1];
-            Mix(Expert.Recurrent, _expertPath);
+                _recurrentPath[h] = _recurrentBase[h] + recurrent[h - 1];
+            Hold(_recurrentPath, least, most);
+            Mix(record, Expert.Recurrent, _recurrentPath, experts);
         }
 
         if (linear)
-            Mix(Expert.Linear, _linearPath);
+            Mix(record, Expert.Linear, _linearPath, experts);
         if (deviation)
-            Mix(Expert.Deviation, _deviationPath);
+            Mix(record, Expert.Deviation, _deviationPath, experts);
 
         ScalePath(record, phase);
         var d = Doubles(record);
-        var offset = d[DblOffset];
-        var unit = d[DblScale];
-        Span<float> bounds = stackalloc float[q];
-        for (var h = 1; h <= k; h++)
+        for (var i = 0; i < q; i++)
         {
-            var below = p.Below[h];
-            var upper = p.Fraction[h];
-            var low = record.Slice(p.Offsets + (below * q), q);
-            var high = upper > 0 ? record.Slice(p.Offsets + ((below + 1) * q), q) : low;
-            var mix = _mixPath[h];
-            var scale = _scalePath[h];
-            var floor = float.NegativeInfinity;
-            for (var i = 0; i < q; i++)
+            var bound = _boundPaths[i];
+            var low = Lanes(record, p.Offsets + (i * p.Knots.Length));
+            var change = Vector256.Shuffle(low, _nextKnot) - low;
+            for (var h = 0; h < bound.Length; h += Vector256<float>.Count)
             {
+                var offset = Interpolated(low, change, h);
+                var b = Vector256.Create(_mixPath, h) + (offset * Vector256.Create(_scalePath, h));
                 // Quantiles must not cross: each is at least the one below it.
-                floor = Math.Max(floor, mix + ((low[i] + (upper * (high[i] - low[i]))) * scale));
-                bounds[i] = floor;
+                (i == 0 ? b : Vector256.Max(b, Vector256.Create(_boundPaths[i - 1], h))).CopyTo(bound, h);
             }
 
             if (forecast.Length > 0)
-            {
-                for (var i = 0; i < q; i++)
-                    forecast[((h - 1) * q) + i] = (float)(offset + (unit * bounds[i]));
-            }
+                Denormalise(bound.AsSpan(1, k), d[DblOffset], d[DblScale], forecast, i, q);
+        }
 
-            if (upper == 0 && p.Knots[below] == h)
-            {
-                var slot = p.KnotStart[below] + (n % h);
-                record[p.PendingSeasonal + slot] = _seasonalPath[h];
-                record[p.PendingRecurrent + slot] = recurrent.Length > 0 ? z + recurrent[h - 1] : float.NaN;
-                record[p.PendingMix + slot] = mix;
-                if (_linear is not null)
-                {
-                    record[p.PendingLinear + slot] = linear ? _linearPath[h] : float.NaN;
-                    record[p.PendingDeviation + slot] = deviation ? _deviationPath[h] : float.NaN;
-                }
-
-                bounds.CopyTo(record.Slice(p.PendingBounds + (slot * q), q));
-            }
+        for (var j = 0; j < p.Knots.Length; j++)
+        {
+            var h = p.Knots[j];
+            var slot = p.PendingSlot(j, n);
+            record[p.PendingSeasonal + slot] = _seasonalPath[h];
+            record[p.PendingRecurrent + slot] = recurrent.Length > 0 ? _recurrentPath[h] : float.NaN;
+            record[p.PendingMix + slot] = _mixPath[h];
+            for (var i = 0; i < q; i++)
+                record[p.PendingBounds + slot + i] = _boundPaths[i][h];
+            if (_linear is null)
+                continue;
+            record[p.PendingLinear + slot] = linear ? _linearPath[h] : float.NaN;
+            record[p.PendingDeviation + slot] = deviation ? _deviationPath[h] : float.NaN;
         }
     }
 
-    /// <summary>The hedge's weights [J, M] for the next forecast, for explanation.</summary>
-    public void Weights(Span<float> record, Span<float> weights)
+    /// <summary>The quantity at steps h … h + 7, linear in h between knots. Element by element: any machine gives the same bits.</summary>
+    private Vector256<float> Interpolated(Vector256<float> low, Vector256<float> change, int h)
     {
-        KnotWeights(record, true, _linear is not null, _linear is not null, Integers(record)[IntCount]);
-        _knotWeights.CopyTo(weights);
+        var below = Vector256.Create(_plan.Below, h);
+        return Vector256.Shuffle(low, below) + (Vector256.Create(_plan.Fraction, h) * Vector256.Shuffle(change, below));
+    }
+
+    /// <summary>Writes offset + unit·bound, in double, as quantile <paramref name="i"/> of the forecast [K, Q].</summary>
+    private static void Denormalise(ReadOnlySpan<float> bound, double offset, double unit, Span<float> forecast, int i, int q)
+    {
+        var at = i;
+        foreach (var b in bound)
+        {
+            forecast[at] = (float)(offset + (unit * b));
+            at += q;
+        }
+    }
+
+    /// <summary>
+    /// What the network's outputs correct, for h = 1…K: another expert's forecast, in normalised units and relative to the current value.
+    /// To be read right after <see cref="Issue"/>.
+    /// </summary>
+    public void RecurrentBase(ReadOnlySpan<float> record, Span<Half> path)
+    {
+        var z = At(record, 1);
+        for (var h = 1; h <= path.Length; h++)
+            path[h - 1] = (Half)Math.Clamp(_recurrentBase[h] - z, -60_000, 60_000);
+    }
+
+    /// <summary>
+    /// What the latest forecast was made of, at the knots: the experts' weights, which sum to 1, and their forecasts. Their mean by weight
+    /// plus <paramref name="medianOffsets"/> is the forecast's median.
+    /// </summary>
+    /// <param name="record">State record, between <see cref="Issue"/> and the next <see cref="Observe"/>.</param>
+    /// <param name="weights">Receives [J, M].</param>
+    /// <param name="values">Receives [J, M] in the input's unit; NaN where an expert has none.</param>
+    /// <param name="medianOffsets">Receives [J] in the input's unit.</param>
+    /// <returns>False if no forecast has been issued.</returns>
+    public bool Explain(Span<float> record, Span<float> weights, Span<float> values, Span<float> medianOffsets)
+    {
+        var p = _plan;
+        var n = Integers(record)[IntCount] - 1;
+        if (n < 0 || float.IsNaN(record[p.PendingMix]))
+            return false;
+        var z = At(record, 1);
+        var d = Doubles(record);
+        var linear = p.HasLinear && !float.IsNaN(record[p.PendingLinear]);
+        var deviation = p.HasLinear && !float.IsNaN(record[p.PendingDeviation]);
+        KnotWeights(record, !float.IsNaN(record[p.PendingRecurrent]), linear, deviation, n + 1);
+        for (var i = 0; i < weights.Length; i++)
+            weights[i] = _knotWeights[i % ForecastPlan.Experts][i / ForecastPlan.Experts];
+        for (var j = 0; j < p.Knots.Length; j++)
+        {
+            var h = p.Knots[j];
+            var slot = p.PendingSlot(j, n);
+            var row = values.Slice(j * ForecastPlan.Experts, ForecastPlan.Experts);
+            row[(int)Expert.Seasonal] = record[p.PendingSeasonal + slot];
+            row[(int)Expert.Last] = z;
+            row[(int)Expert.Day] = p.DayFrames > 0 ? Lag(record, ForecastPlan.SeasonLag(p.DayFrames, h) - h, z) : float.NaN;
+            row[(int)Expert.Week] = p.WeekFrames > 0 ? Lag(record, ForecastPlan.SeasonLag(p.WeekFrames, h) - h, z) : float.NaN;
+            row[(int)Expert.Recurrent] = record[p.PendingRecurrent + slot];
+            row[(int)Expert.Linear] = linear ? record[p.PendingLinear + slot] : float.NaN;
+            row[(int)Expert.Deviation] = deviation ? record[p.PendingDeviation + slot] : float.NaN;
+            foreach (ref var v in row)
+                v = (float)(d[DblOffset] + (d[DblScale] * v));
+            medianOffsets[j] = (float)(d[DblScale] * (record[p.PendingBounds + slot + p.MedianIndex] - record[p.PendingMix + slot]));
+        }
+
+        return true;
     }
 
     private FrameScore Score(Span<float> record, double value, float z, FramePhase phase, int bin, out float residual, out float deviation)
@@ -484,19 +675,21 @@ public sealed class SeriesModel
         for (var j = 0; j < p.Knots.Length; j++)
         {
             var h = p.Knots[j];
-            var slot = p.KnotStart[j] + (n % h);
+            var slot = p.PendingSlot(j, n);
             var mix = record[p.PendingMix + slot];
             if (float.IsNaN(mix))
                 continue;
-            var counts = record.Slice(p.LossCount + (ForecastPlan.LossCounts * j), ForecastPlan.LossCounts);
+            ref var count = ref record[p.LossCount + j];
+            ref var recurrentCount = ref record[p.LossCount + p.Knots.Length + j];
+            ref var linearCount = ref record[p.LossCount + (2 * p.Knots.Length) + j];
             var error = Math.Abs(z - mix);
             var dayNaive = p.DayFrames > 0 && n >= ForecastPlan.SeasonLag(p.DayFrames, h) ? At(record, ForecastPlan.SeasonLag(p.DayFrames, h)) : float.NaN;
-            var bounds = record.Slice(p.PendingBounds + (slot * q), q);
+            var bounds = record.Slice(p.PendingBounds + slot, q);
             if (skill is not null && basis && !float.IsNaN(dayNaive))
                 skill.Add(j, Math.Abs(z - bounds[p.MedianIndex]), Math.Abs(z - dayNaive), z >= bounds[0] && z <= bounds[q - 1]);
 
             // Hedge losses.
-            var rate = Math.Max(1 / (counts[0] + 2), _lossRate);
+            var rate = Math.Max(1 / (count + 2), _lossRate);
             LearnLoss(record, j, Expert.Seasonal, z - record[p.PendingSeasonal + slot], rate);
             LearnLoss(record, j, Expert.Last, z - Lag(record, h - 1, z), rate);
             if (!float.IsNaN(dayNaive))
@@ -506,13 +699,13 @@ public sealed class SeriesModel
             var recurrent = record[p.PendingRecurrent + slot];
             if (!float.IsNaN(recurrent))
             {
-                LearnLoss(record, j, Expert.Recurrent, z - recurrent, Math.Max(1 / (counts[1] + 2), _lossRate));
-                counts[1] = Math.Min(counts[1] + 1, 1e6f);
+                LearnLoss(record, j, Expert.Recurrent, z - recurrent, Math.Max(1 / (recurrentCount + 2), _lossRate));
+                recurrentCount = Math.Min(recurrentCount + 1, 1e6f);
             }
 
             if (_linear is not null)
             {
-                var linearRate = Math.Max(1 / (counts[2] + 2), _lossRate);
+                var linearRate = Math.Max(1 / (linearCount + 2), _lossRate);
                 var linear = record[p.PendingLinear + slot];
                 var deviation = record[p.PendingDeviation + slot];
                 if (!float.IsNaN(linear))
@@ -520,30 +713,49 @@ public sealed class SeriesModel
                 if (!float.IsNaN(deviation))
                     LearnLoss(record, j, Expert.Deviation, z - deviation, linearRate);
                 if (!float.IsNaN(linear) || !float.IsNaN(deviation))
-                    counts[2] = Math.Min(counts[2] + 1, 1e6f);
+                    linearCount = Math.Min(linearCount + 1, 1e6f);
             }
+
+            LearnSharpness(record, j, z - mix, rate);
 
             // Interval scale and offsets.
             var scale = ErrorScale(record, j, bin);
             var capped = Math.Min(error, 12 * scale);
             ref var mean = ref record[p.ErrorMean + j];
-            mean += Math.Max(1 / (counts[0] + 8), _errorRate) * (capped - mean);
+            mean += Math.Max(1 / (count + 8), _errorRate) * (capped - mean);
             ref var hour = ref record[p.HourError + (j * p.HourBins) + bin];
             ref var hourCount = ref record[p.HourCount + (j * p.HourBins) + bin];
             hourCount = Math.Min(hourCount + 1, 1e6f);
             hour += Math.Max(1 / (hourCount + 1), _hourRate) * (capped - hour);
             ref var fast = ref record[p.ErrorFast + j];
             fast += _fastRate * ((capped / scale) - fast);
-            var step = counts[0] < 200 ? 0.04f : 0.015f;
+            ref var width = ref record[p.HourWidth + (j * p.HourBins) + bin];
+            var outside = z < bounds[0] || z > bounds[q - 1] ? 1 : 0;
+            var expected = p.Quantiles[0] + 1 - p.Quantiles[q - 1];
+            width = Math.Clamp((width * (1 + (HourWidthRate * (outside - expected)))) + (HourWidthDecay * (1 - width)), 1 / MostHourWidth, MostHourWidth);
+            var step = count < 200 ? 0.04f : 0.015f;
             for (var i = 0; i < q; i++)
-                record[p.Offsets + (j * q) + i] += (i == p.MedianIndex ? MedianShare * step : step) * (p.Quantiles[i] - (z < bounds[i] ? 1 : 0));
-            counts[0] = Math.Min(counts[0] + 1, 1e6f);
+                record[p.Offsets + (i * p.Knots.Length) + j] += (i == p.MedianIndex ? MedianShare * step : step) * (p.Quantiles[i] - (z < bounds[i] ? 1 : 0));
+            count = Math.Min(count + 1, 1e6f);
         }
+    }
+
+    private void LearnSharpness(Span<float> record, int knot, float error, float rate)
+    {
+        var p = _plan;
+        ref var loss = ref record[p.MixLoss + knot];
+        loss += rate * (Math.Min(error * error, LossCap) - loss);
+        var least = float.MaxValue;
+        for (var m = 0; m < ForecastPlan.Experts; m++)
+            least = Math.Min(least, record[p.Loss + (m * p.Knots.Length) + knot]);
+        ref var sharpness = ref record[p.Sharpness + knot];
+        var behind = (loss / Math.Max(least, 1e-9f)) - 1;
+        sharpness = Math.Clamp(sharpness * (1 + (SharpnessStep * Math.Clamp(behind - ToleratedLag, 0, 0.1f)) - SharpnessLoss), 1, MostSharpness);
     }
 
     private void LearnLoss(Span<float> record, int knot, Expert expert, float error, float rate)
     {
-        ref var loss = ref record[_plan.Loss + (knot * ForecastPlan.Experts) + (int)expert];
+        ref var loss = ref record[_plan.Loss + ((int)expert * _plan.Knots.Length) + knot];
         loss += rate * (Math.Min(error * error, LossCap) - loss);
     }
 
@@ -556,7 +768,7 @@ public sealed class SeriesModel
         ref var product = ref record[p.Scalars + FltErrorProduct];
         ref var square = ref record[p.Scalars + FltErrorSquare];
         var error = z - level - SeasonAt(record, phase);
-        var deviation = error;
+        var deviation = Math.Clamp(error, -LargestDeviation, LargestDeviation);
         var dayChange = 0f;
         if (anomaly)
         {
@@ -634,6 +846,15 @@ public sealed class SeriesModel
         reserve = Math.Clamp(reserve + (ReserveStep * ((begins ? 1 : 0) - (float)_plan.FalseAlarmsPerFrame)), LeastReserve, MostReserve);
     }
 
+    private static void LearnRange(ref float low, ref float high, float z, int observed)
+    {
+        if (observed == 0)
+            low = high = z;
+        var shrink = 0.5f * RangeDecay * (high - low);
+        low = Math.Min(low + shrink, z);
+        high = Math.Max(high - shrink, z);
+    }
+
     private static void LearnRun(Span<int> ints)
     {
         var run = ints[IntRun];
@@ -647,7 +868,7 @@ public sealed class SeriesModel
     {
         var d = Doubles(record);
         var ints = Integers(record);
-        var observed = ints[IntObserved];
+        var observed = ints[IntObserved] - ints[IntUnitFrom];
         d[DblLast] = value;
         var season = Math.Max(_plan.DayFrames, 24);
         // Bounded influence: a wild value may not blow up the unit everything else is measured in.
@@ -660,12 +881,17 @@ public sealed class SeriesModel
         if (observed < ints[IntRebaseAt])
             return;
         ints[IntRebaseAt] = Math.Min(observed * 2, observed + (7 * season));
-        var scale = Math.Max(Math.Sqrt(d[DblVariance]), Math.Max(1e-6 * Math.Abs(d[DblMean]), 1e-9));
+        var scale = Math.Max(Math.Sqrt(d[DblVariance]), LeastScale(d));
         // Small changes aren't worth a rebase: every one rounds the whole record.
         if (observed > 4 * season && Math.Abs(scale - d[DblScale]) < 0.05 * d[DblScale] && Math.Abs(d[DblMean] - d[DblOffset]) < 0.25 * d[DblScale])
             return;
         Rebase(record, d[DblMean], scale);
     }
+
+    private static bool IsFar(Span<double> d, Span<int> ints, double value) => ints[IntObserved] > 0 && Math.Abs(value - d[DblOffset]) > FarUnits * d[DblScale];
+
+    /// <summary>The unit of a series that hardly changes: so large that the narrowest band still has a width in single precision.</summary>
+    private static double LeastScale(Span<double> d) => Math.Max(1e-3 * Math.Abs(d[DblMean]), 1e-9);
 
     /// <summary>Moves the whole record to a new unit: z′ = (z·σ + μ − μ′)/σ′. Values shift and scale, differences only scale, losses scale squared.</summary>
     private void Rebase(Span<float> record, double offset, double scale)
@@ -677,25 +903,18 @@ public sealed class SeriesModel
         d[DblOffset] = offset;
         d[DblScale] = scale;
         Affine(record.Slice(p.Ring, p.RingLength), a, b);
-        Affine(record.Slice(p.PendingSeasonal, p.PendingLength), a, b);
-        Affine(record.Slice(p.PendingRecurrent, p.PendingLength), a, b);
-        Affine(record.Slice(p.PendingMix, p.PendingLength), a, b);
-        Affine(record.Slice(p.PendingBounds, p.PendingLength * p.Quantiles.Length), a, b);
+        Affine(record.Slice(p.Pending, p.PendingLength * p.PendingStride), a, b);
         Affine(record.Slice(p.Baseline, p.HourBins * 2), a, b);
         Affine(record.Slice(p.Scalars + FltLevel, 1), a, b);
+        Affine(record.Slice(p.Scalars + FltLow, 2), a, b);
         Affine(record.Slice(p.DaySeason, Math.Max(1, p.DayFrames)), a, 0);
         Affine(record.Slice(p.WeekSeason, Math.Max(1, p.WeekFrames)), a, 0);
         Affine(record.Slice(p.Collective, p.CollectiveLength), a, 0);
         Affine(record.Slice(p.ErrorMean, p.Knots.Length), a, 0);
         Affine(record.Slice(p.HourError, p.Knots.Length * p.HourBins), a, 0);
         Affine(record.Slice(p.Loss, p.Knots.Length * ForecastPlan.Experts), a * a, 0);
-        if (_linear is not null)
-        {
-            Affine(record.Slice(p.PendingLinear, p.PendingLength), a, b);
-            Affine(record.Slice(p.PendingDeviation, p.PendingLength), a, b);
-            _linear.Rescale(record, a, b);
-        }
-
+        Affine(record.Slice(p.MixLoss, p.Knots.Length), a * a, 0);
+        _linear?.Rescale(record, a, b);
         record[p.Scalars + FltSeasonalError] *= a;
         record[p.Scalars + FltErrorProduct] *= a * a;
         record[p.Scalars + FltErrorSquare] *= a * a;
@@ -708,71 +927,76 @@ public sealed class SeriesModel
             v = Math.Clamp((a * v) + b, -LargestZ * LargestZ, LargestZ * LargestZ);
     }
 
+    /// <summary>Keeps a path within limits; NaN becomes the lower one.</summary>
+    private static void Hold(float[] path, float least, float most)
+    {
+        for (var h = 0; h < path.Length; h += Vector256<float>.Count)
+        {
+            var v = Vector256.Create(path, h);
+            v = Vector256.ConditionalSelect(Vector256.GreaterThan(v, Vector256.Create(least)), v, Vector256.Create(least));
+            Vector256.ConditionalSelect(Vector256.LessThan(v, Vector256.Create(most)), v, Vector256.Create(most)).CopyTo(path, h);
+        }
+    }
+
+    /// <summary>Weights ∝ exp(−η·(L/min L − 1)) of the experts that are usable; all knots at once, one in each lane.</summary>
     private void KnotWeights(ReadOnlySpan<float> record, bool hasRecurrent, bool hasLinear, bool hasDeviation, int frames)
     {
         var p = _plan;
-        Span<bool> usable = stackalloc bool[ForecastPlan.Experts];
-        for (var j = 0; j < p.Knots.Length; j++)
+        var knots = p.Knots.Length;
+        var provenRecurrent = Vector256.GreaterThanOrEqual(Lanes(record, p.LossCount + knots), Vector256.Create((float)ProvenAfter));
+        var provenLinear = Vector256.GreaterThanOrEqual(Lanes(record, p.LossCount + (2 * knots)), Vector256.Create((float)ProvenAfter));
+        Span<Vector256<float>> usable =
+        [
+            Vector256<float>.AllBitsSet,
+            Vector256<float>.AllBitsSet,
+            p.DayFrames > 0 ? Vector256.GreaterThanOrEqual(Vector256.Create(frames), _dayLag).AsSingle() : default,
+            p.WeekFrames > 0 && frames >= p.WeekFrames + p.DayFrames ? Vector256<float>.AllBitsSet : default,
+            hasRecurrent ? provenRecurrent : default,
+            hasLinear ? provenLinear : default,
+            hasDeviation ? provenLinear : default,
+        ];
+        var least = Vector256.Create(float.MaxValue);
+        for (var m = 0; m < ForecastPlan.Experts; m++)
+            least = Vector256.ConditionalSelect(usable[m], Vector256.Min(least, Lanes(record, p.Loss + (m * knots))), least);
+        least = Vector256.Max(least, Vector256.Create(1e-9f));
+        var rate = HedgeRate * Lanes(record, p.Sharpness);
+        var total = Vector256<float>.Zero;
+        for (var m = 0; m < ForecastPlan.Experts; m++)
         {
-            var h = p.Knots[j];
-            var counts = record.Slice(p.LossCount + (ForecastPlan.LossCounts * j), ForecastPlan.LossCounts);
-            var losses = record.Slice(p.Loss + (j * ForecastPlan.Experts), ForecastPlan.Experts);
-            var weights = _knotWeights.AsSpan(j * ForecastPlan.Experts, ForecastPlan.Experts);
-            usable[(int)Expert.Seasonal] = true;
-            usable[(int)Expert.Last] = true;
-            usable[(int)Expert.Day] = p.DayFrames > 0 && frames >= ForecastPlan.SeasonLag(p.DayFrames, h);
-            usable[(int)Expert.Week] = p.WeekFrames > 0 && frames >= p.WeekFrames + p.DayFrames;
-            usable[(int)Expert.Recurrent] = hasRecurrent && counts[1] >= ProvenAfter;
-            usable[(int)Expert.Linear] = hasLinear && counts[2] >= ProvenAfter;
-            usable[(int)Expert.Deviation] = hasDeviation && counts[2] >= ProvenAfter;
-            var least = float.MaxValue;
-            for (var m = 0; m < losses.Length; m++)
-            {
-                if (usable[m])
-                    least = Math.Min(least, losses[m]);
-            }
-
-            least = Math.Max(least, 1e-9f);
-            var total = 0f;
-            for (var m = 0; m < losses.Length; m++)
-            {
-                weights[m] = usable[m] ? Elementary.Exp(-HedgeRate * Math.Min((losses[m] / least) - 1, 25)) : 0;
-                total += weights[m];
-            }
-
-            foreach (ref var w in weights)
-                w /= total;
-        }
-    }
-
-    private bool IsUsed(Expert expert)
-    {
-        for (var j = 0; j < _plan.Knots.Length; j++)
-        {
-            if (_knotWeights[(j * ForecastPlan.Experts) + (int)expert] != 0)
-                return true;
+            var exponent = rate * ((Lanes(record, p.Loss + (m * knots)) / least) - Vector256<float>.One);
+            usable[m] &= Vector256.LessThan(exponent, Vector256.Create(LeastWeight));
+            var w = Vector256.EqualsAll(usable[m], Vector256<float>.Zero) ? Vector256<float>.Zero : VectorElementary.Exp<Simd256, Vector256<float>>(-exponent) & usable[m];
+            _knotWeights[m] = w;
+            total += w;
         }
 
-        return false;
+        foreach (ref var w in _knotWeights.AsSpan())
+            w /= total;
     }
+
+    /// <summary>A table by knot in lanes; lanes beyond the knots repeat the last.</summary>
+    private Vector256<float> Lanes(ReadOnlySpan<float> record, int at) => Vector256.Shuffle(Vector256.Create(record[at..]), _ownKnot);
+
+    private bool IsUsed(Expert expert) => !Vector256.EqualsAll(_knotWeights[(int)expert], Vector256<float>.Zero);
 
     /// <summary>Adds w(h)·path[h] to the mixture for h = 1…K; weights interpolate between knots.</summary>
-    private void Mix(Expert expert, ReadOnlySpan<float> path)
+    private void Mix(Span<float> record, Expert expert, float[] path, Span<float> experts)
     {
         var p = _plan;
-        var mix = _mixPath.AsSpan(0, path.Length);
-        var fraction = p.Fraction.AsSpan(0, path.Length);
-        for (var j = 0; j < p.Knots.Length; j++)
+        if (experts.Length > 0)
         {
-            var from = p.Knots[j];
-            var to = j + 1 < p.Knots.Length ? p.Knots[j + 1] : p.Horizon + 1;
-            var w = _knotWeights[(j * ForecastPlan.Experts) + (int)expert];
-            var change = j + 1 < p.Knots.Length ? _knotWeights[((j + 1) * ForecastPlan.Experts) + (int)expert] - w : 0;
-            if (w == 0 && change == 0)
-                continue;
-            for (var h = from; h < to; h++)
-                mix[h] += (w + (fraction[h] * change)) * path[h];
+            var d = Doubles(record);
+            var own = experts.Slice((int)expert * p.Horizon, p.Horizon);
+            for (var h = 1; h <= own.Length; h++)
+                own[h - 1] = (float)(d[DblOffset] + (d[DblScale] * path[h]));
         }
+
+        if (!IsUsed(expert))
+            return;
+        var low = _knotWeights[(int)expert];
+        var change = Vector256.Shuffle(low, _nextKnot) - low;
+        for (var h = 0; h < _mixPath.Length; h += Vector256<float>.Count)
+            (Vector256.Create(_mixPath, h) + (Interpolated(low, change, h) * Vector256.Create(path, h))).CopyTo(_mixPath, h);
     }
 
     /// <summary>The seasonal expert's forecast for h = 1…K: level + day + week + φ^h·e.</summary>
@@ -830,29 +1054,38 @@ public sealed class SeriesModel
         }
     }
 
-    /// <summary>Error scale for h = 1…K by the target's hour, interpolated between knots.</summary>
+    /// <summary>Unit of the intervals for h = 1…K by the target's hour, interpolated between knots.</summary>
     private void ScalePath(ReadOnlySpan<float> record, FramePhase phase)
     {
         var p = _plan;
-        var scale = _scalePath;
-        var day = phase.DayPhase;
-        var knot = -1;
-        var bin = -1;
-        var low = 0f;
-        var high = 0f;
-        for (var h = 1; h < scale.Length; h++)
+        for (var j = 0; j < p.Knots.Length; j++)
         {
-            day = day + 1 >= p.DayFrames ? 0 : day + 1;
-            var hour = _hourOf[day];
-            if (p.Below[h] != knot || hour != bin)
+            var mean = 5 * record[p.ErrorMean + j];
+            var swing = Swing(record, j);
+            var errors = record.Slice(p.HourError + (j * p.HourBins), p.HourBins);
+            var counts = record.Slice(p.HourCount + (j * p.HourBins), p.HourBins);
+            var widths = record.Slice(p.HourWidth + (j * p.HourBins), p.HourBins);
+            var scales = _hourScales.AsSpan(j * p.HourBins, p.HourBins);
+            var b = 0;
+            for (; b + Vector256<float>.Count <= scales.Length; b += Vector256<float>.Count)
             {
-                knot = p.Below[h];
-                bin = hour;
-                low = ErrorScale(record, knot, bin);
-                high = knot + 1 < p.Knots.Length ? ErrorScale(record, knot + 1, bin) : low;
+                var c = Vector256.Create(counts[b..]);
+                var s = (Vector256.Create(mean) + (c * Vector256.Create(errors[b..]))) / (Vector256.Create(5f) + c) * swing;
+                (Vector256.Max(Vector256.Create(MinimumScale), s) * Vector256.Create(widths[b..])).CopyTo(scales[b..]);
             }
 
-            scale[h] = low + (p.Fraction[h] * (high - low));
+            for (; b < scales.Length; b++)
+                scales[b] = Math.Max(MinimumScale, (mean + (counts[b] * errors[b])) / (5 + counts[b]) * swing) * widths[b];
+        }
+
+        var day = phase.DayPhase;
+        var last = (p.Knots.Length - 1) * p.HourBins;
+        for (var h = 1; h <= p.Horizon; h++)
+        {
+            day = day + 1 >= p.DayFrames ? 0 : day + 1;
+            var at = (p.Below[h] * p.HourBins) + _hourOf[day];
+            var low = _hourScales[at];
+            _scalePath[h] = at < last ? low + (p.Fraction[h] * (_hourScales[at + p.HourBins] - low)) : low;
         }
     }
 
@@ -860,10 +1093,13 @@ public sealed class SeriesModel
     private float ErrorScale(ReadOnlySpan<float> record, int knot, int bin)
     {
         var p = _plan;
-        var c = record[p.HourCount + (knot * p.HourBins) + bin];
-        var s = ((5 * record[p.ErrorMean + knot]) + (c * record[p.HourError + (knot * p.HourBins) + bin])) / (5 + c);
-        return Math.Max(MinimumScale, s * MathF.Sqrt(Math.Clamp(record[p.ErrorFast + knot], 0.25f, 4)));
+        var at = (knot * p.HourBins) + bin;
+        var c = record[p.HourCount + at];
+        return Math.Max(MinimumScale, ((5 * record[p.ErrorMean + knot]) + (c * record[p.HourError + at])) / (5 + c) * Swing(record, knot));
     }
+
+    /// <summary>What the last day's errors make of the scale.</summary>
+    private float Swing(ReadOnlySpan<float> record, int knot) => MathF.Sqrt(Math.Clamp(record[_plan.ErrorFast + knot], 0.25f, 4));
 
     private float SeasonalForecast(ReadOnlySpan<float> record, FramePhase phase, int h, float phi)
     {
@@ -925,16 +1161,7 @@ public sealed class SeriesModel
     private void ForgetPending(Span<float> record)
     {
         var p = _plan;
-        record.Slice(p.PendingSeasonal, p.PendingLength).Fill(float.NaN);
-        record.Slice(p.PendingRecurrent, p.PendingLength).Fill(float.NaN);
-        record.Slice(p.PendingMix, p.PendingLength).Fill(float.NaN);
-        if (p.HasLinear)
-        {
-            record.Slice(p.PendingLinear, p.PendingLength).Fill(float.NaN);
-            record.Slice(p.PendingDeviation, p.PendingLength).Fill(float.NaN);
-        }
-
-        record.Slice(p.PendingBounds, p.PendingLength * p.Quantiles.Length).Fill(float.NaN);
+        record.Slice(p.Pending, p.PendingLength * p.PendingStride).Fill(float.NaN);
     }
 
     private Span<float> Tail(Span<float> record, int i) => record.Slice(_plan.Tails + (i * TailCalibrator.Words), TailCalibrator.Words);

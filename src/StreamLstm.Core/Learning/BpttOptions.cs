@@ -15,7 +15,10 @@ public sealed record BpttOptions
     /// <value>Whether the direct weights from inputs to outputs are learnt; otherwise their gradient counts as zero. Default true.</value>
     public bool LearnsSkip { get; init; } = true;
 
-    /// <value>Share of the past that the averaged weights keep at each step, in [0, 1). Default 0.9.</value>
+    /// <value>
+    /// Share of the past that the averaged weights keep at each step, in [0, 1). What exceeds 0.9 is reached as t/(t + 10) with the number t
+    /// of updates, or young weights would be averaged with their random start. Default 0.9.
+    /// </value>
     public float AverageDecay { get; init; } = 0.9f;
 
     internal void Validate()

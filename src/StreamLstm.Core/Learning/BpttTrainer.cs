@@ -184,9 +184,10 @@ public sealed class BpttTrainer
         _optimizer.Update<TSimd, TVector>(_weights.Span, _gradient.Span, scale, learningRate, _options.WeightDecay);
         var weights = _weights.Span;
         var averaged = _averaged.Span;
+        var keep = Math.Min(_options.AverageDecay, Math.Max(0.9f, StepCount / (StepCount + 10f)));
         for (var i = 0; i < weights.Length; i++)
         {
-            averaged[i] = MathF.FusedMultiplyAdd(weights[i] - averaged[i], 1f - _options.AverageDecay, averaged[i]);
+            averaged[i] = MathF.FusedMultiplyAdd(weights[i] - averaged[i], 1f - keep, averaged[i]);
         }
 
         _pass.Load(weights[..Shape.ParameterCount]);

@@ -50,5 +50,6 @@ public interface IFrameObserver
     /// <param name="value">The frame's value, NaN if it is missing.</param>
     /// <param name="score">Made before anything was learnt from the frame.</param>
     /// <param name="forecast">[K, Q] issued after the frame.</param>
-    void OnFrame(string stream, int channel, long frame, double value, in FrameScore score, ReadOnlySpan<float> forecast);
+    /// <param name="experts">The experts' own forecasts [M, K], NaN where one has none; empty if the forecast is.</param>
+    void OnFrame(string stream, int channel, long frame, double value, in FrameScore score, ReadOnlySpan<float> forecast, ReadOnlySpan<float> experts);
 }

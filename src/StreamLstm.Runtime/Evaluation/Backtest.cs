@@ -73,10 +73,12 @@ public sealed class Backtest(Profile profile, double warmUp, bool learnAfterWarm
 
         public long FirstOrigin(string stream) => _firstOrigin[stream];
 
-        public void OnFrame(string stream, int channel, long frame, double value, in FrameScore score, ReadOnlySpan<float> forecast)
+        public void OnFrame(string stream, int channel, long frame, double value, in FrameScore score, ReadOnlySpan<float> forecast, ReadOnlySpan<float> experts)
         {
+            if (channel > 0)
+                return;
             var evaluation = Series[stream];
-            evaluation.OnFrame(frame, value, score.HasForecast ? score.Expected : double.NaN, forecast);
+            evaluation.OnFrame(frame, value, score.HasForecast ? score.Expected : double.NaN, forecast, experts);
             if (_predictions is null || frame < _firstOrigin[stream])
                 return;
             for (var h = 1; h <= forecast.Length / _quantiles; h++)

@@ -41,11 +41,11 @@ public sealed class OnlineBenchmark(Profile profile, BenchmarkBorders borders, u
         private readonly SortedDictionary<string, ChannelEvaluation> _channels = new(StringComparer.Ordinal);
         private readonly Func<long, FramePhase> _phase = Replay.Calendar(profile);
 
-        public void OnFrame(string stream, int channel, long frame, double value, in FrameScore score, ReadOnlySpan<float> forecast)
+        public void OnFrame(string stream, int channel, long frame, double value, in FrameScore score, ReadOnlySpan<float> forecast, ReadOnlySpan<float> experts)
         {
             if (!_channels.TryGetValue(stream, out var evaluation))
                 _channels[stream] = evaluation = new ChannelEvaluation(profile, borders);
-            evaluation.OnFrame(frame - first, _phase(frame), value, forecast);
+            evaluation.OnFrame(frame - first, _phase(frame), value, forecast, experts);
         }
 
         public IReadOnlyList<BenchmarkRow> Rows()
@@ -93,7 +93,7 @@ public sealed class OnlineBenchmark(Profile profile, BenchmarkBorders borders, u
 
         public (long Count, double Squared, double Absolute)[,] Sums { get; }
 
-        public void OnFrame(long frame, FramePhase phase, double value, ReadOnlySpan<float> forecast)
+        public void OnFrame(long frame, FramePhase phase, double value, ReadOnlySpan<float> forecast, ReadOnlySpan<float> experts)
         {
             if (!double.IsNaN(value))
             {
@@ -114,7 +114,7 @@ public sealed class OnlineBenchmark(Profile profile, BenchmarkBorders borders, u
             foreach (var baseline in _baselines)
                 baseline.Observe(frame, phase, value);
             if (_judging && forecast.Length > 0)
-                _pending.Issue(frame, forecast);
+                _pending.Issue(frame, forecast, experts);
         }
 
         private void Judge(long frame, double value)

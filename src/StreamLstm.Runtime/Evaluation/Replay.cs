@@ -9,7 +9,8 @@ using StreamLstm.Runtime.Sharding;
 namespace StreamLstm.Runtime.Evaluation;
 
 /// <summary>One reading of a series in a backtest.</summary>
-public readonly record struct BacktestRow(string Stream, long TimeMicros, double Value);
+/// <param name="Covariates">What the profile's further channels read at that time; null without any.</param>
+public readonly record struct BacktestRow(string Stream, long TimeMicros, double Value, double[]? Covariates = null);
 
 /// <summary>
 /// Replays readings through the production engine (journal, alignment, scoring, learning, state log) in a temporary state folder, with
@@ -47,7 +48,7 @@ internal static class Replay
     {
         var runtime = new ProfileRuntime(0, profile);
         var day = runtime.Plan.DayFrames;
-        if (day == 0 || runtime.Plan.WeekFrames > 0)
+        if (!profile.HasDay || runtime.Plan.WeekFrames > 0)
             return runtime.Phase;
         return frame =>
         {
@@ -77,7 +78,7 @@ internal static class Replay
                 for (; i < rows.Count && rows[i].TimeMicros < end && batch.Count < 50_000; i++)
                 {
                     var row = rows[i];
-                    batch.Add(row.Stream, row.TimeMicros, row.TimeMicros, [row.Value]);
+                    batch.Add(row.Stream, row.TimeMicros, row.TimeMicros, row.Covariates is null ? [row.Value] : [row.Value, .. row.Covariates]);
                 }
 
                 await ingress.AppendAsync(batch, stopping);

@@ -35,6 +35,9 @@ public sealed class SeriesEvaluation
     // Sums by method, band and hour of the target. Band 2i is what lies between the reported steps i − 1 and i, band 2i + 1 reported step i.
     private readonly ErrorSums?[][][] _sums;
     private readonly int[] _band;
+
+    // By expert and band: targets for which it had a forecast, its squared errors, the model's on the same targets.
+    private readonly (long Count, double Expert, double Model)[,] _experts;
     private readonly SortedDictionary<long, (long Count, double[] Absolute)> _weeks = [];
     private readonly Queue<RecentFrame> _recent = new();
     private readonly Queue<RecentForecast> _fans = new();
@@ -73,6 +76,7 @@ public sealed class SeriesEvaluation
             }
         }
 
+        _experts = new (long, double, double)[ForecastPlan.Experts, 2 * ReportedSteps.Count];
         _sums = [.. Methods.Select(_ => Enumerable.Range(0, 2 * ReportedSteps.Count).Select(_ => new ErrorSums?[Hours]).ToArray())];
         _recentLength = Math.Clamp(4 * Math.Max(horizon, dayFrames), 96, 1200);
     }
@@ -106,7 +110,8 @@ public sealed class SeriesEvaluation
     /// <param name="value">NaN if it is missing.</param>
     /// <param name="expected">What had been forecast one step before, or NaN.</param>
     /// <param name="forecast">[K, Q] issued after the frame; empty if there is none.</param>
-    public void OnFrame(long frame, double value, double expected, ReadOnlySpan<float> forecast)
+    /// <param name="experts">[M, K], the members' own forecasts; NaN where one has none.</param>
+    public void OnFrame(long frame, double value, double expected, ReadOnlySpan<float> forecast, ReadOnlySpan<float> experts)
     {
         Frames++;
         var phase = _phase(frame);
@@ -132,7 +137,7 @@ public sealed class SeriesEvaluation
         foreach (var baseline in _baselines)
             baseline.Observe(frame, phase, value);
         if (_judging && forecast.Length > 0)
-            _pending.Issue(frame, forecast);
+            _pending.Issue(frame, forecast, experts);
         Remember(frame, value, expected, forecast);
     }
 
@@ -150,6 +155,24 @@ public sealed class SeriesEvaluation
         }
 
         return total;
+    }
+
+    /// <summary>
+    /// Mean squared error of one member of the mixture at step h, or over steps 1…h, and the mixture's on the same targets; null if it never
+    /// had a forecast.
+    /// </summary>
+    public (long Count, double Expert, double Model)? ExpertErrors(Expert expert, int h, bool mean)
+    {
+        var step = ReportedSteps.ToList().IndexOf(h);
+        ArgumentOutOfRangeException.ThrowIfNegative(step, nameof(h));
+        var total = (Count: 0L, Expert: 0.0, Model: 0.0);
+        for (var band = mean ? 0 : (2 * step) + 1; band <= (2 * step) + 1; band++)
+        {
+            var cell = _experts[(int)expert, band];
+            total = (total.Count + cell.Count, total.Expert + cell.Expert, total.Model + cell.Model);
+        }
+
+        return total.Count == 0 ? null : (total.Count, total.Expert / total.Count, total.Model / total.Count);
     }
 
     private static List<int> Reported(int horizon, int day)
@@ -178,6 +201,7 @@ public sealed class SeriesEvaluation
             var band = _band[h];
             (_sums[0][band][hour] ??= new ErrorSums(Grid, true)).Add(quantiles, value);
             absolute[0] += Math.Abs(value - quantiles[Grid.Median]);
+            JudgeExperts(frame, h, band, value, value - quantiles[Grid.Median]);
             for (var m = 0; m < points.Length; m++)
             {
                 (_sums[m + 1][band][hour] ??= new ErrorSums(Grid, false)).Add(points[m], value);
@@ -187,6 +211,19 @@ public sealed class SeriesEvaluation
 
         if (absolute is not null)
             _weeks[week] = ((_weeks.TryGetValue(week, out var known) ? known.Count : 0) + targets, absolute);
+    }
+
+    private void JudgeExperts(long frame, int h, int band, double value, double modelError)
+    {
+        var experts = _pending.Experts(frame - h, h);
+        for (var m = 0; m < experts.Length; m++)
+        {
+            if (float.IsNaN(experts[m]))
+                continue;
+            ref var cell = ref _experts[m, band];
+            var e = value - experts[m];
+            cell = (cell.Count + 1, cell.Expert + (e * e), cell.Model + (modelError * modelError));
+        }
     }
 
     private void Remember(long frame, double value, double expected, ReadOnlySpan<float> forecast)
@@ -212,6 +249,9 @@ internal sealed class PendingForecasts
 
     // [origin][K][M]: what belongs to one target lies together.
     private readonly float[][] _points;
+
+    // [origin][K][experts].
+    private readonly float[][] _experts;
     private readonly float[] _path;
 
     public PendingForecasts(IBaseline[] baselines, int horizon, int quantiles)
@@ -223,14 +263,21 @@ internal sealed class PendingForecasts
         Array.Fill(_origins, long.MinValue);
         _model = [.. _origins.Select(_ => new float[horizon * quantiles])];
         _points = [.. _origins.Select(_ => new float[horizon * baselines.Length])];
+        _experts = [.. _origins.Select(_ => new float[horizon * ForecastPlan.Experts])];
         _path = new float[horizon];
     }
 
-    public void Issue(long origin, ReadOnlySpan<float> forecast)
+    public void Issue(long origin, ReadOnlySpan<float> forecast, ReadOnlySpan<float> experts)
     {
         var slot = Slot(origin);
         _origins[slot] = origin;
         forecast.CopyTo(_model[slot]);
+        for (var m = 0; m < ForecastPlan.Experts; m++)
+        {
+            for (var k = 0; k < _horizon; k++)
+                _experts[slot][(k * ForecastPlan.Experts) + m] = experts[(m * _horizon) + k];
+        }
+
         for (var m = 0; m < _baselines.Length; m++)
         {
             _baselines[m].Forecast(_path);
@@ -257,6 +304,9 @@ internal sealed class PendingForecasts
 
         return true;
     }
+
+    /// <summary>The members' forecasts [M] of a step that <see cref="TryGet"/> has found.</summary>
+    public ReadOnlySpan<float> Experts(long origin, int h) => _experts[Slot(origin)].AsSpan((h - 1) * ForecastPlan.Experts, ForecastPlan.Experts);
 
     private int Slot(long origin) => (int)(((origin % (_horizon + 1)) + _horizon + 1) % (_horizon + 1));
 }

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using StreamLstm.Core.Forecasting;
 using StreamLstm.Runtime.Alignment;
 using StreamLstm.Runtime.Episodes;
@@ -9,6 +10,12 @@ using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Sharding;
 
 namespace StreamLstm.Runtime.Output;
+
+/// <summary>Writes what the latest forecast of each of a stream's channels was made of.</summary>
+internal interface IForecastExplainer
+{
+    void Explain(Utf8JsonWriter json, StreamSession session);
+}
 
 /// <summary>Writes the JSON of results, episodes and dead letters: one object, no line end, NaN never. One instance per shard.</summary>
 internal sealed class ResultWriter : IDisposable
@@ -37,7 +44,9 @@ internal sealed class ResultWriter : IDisposable
     /// <param name="score">The stream's score over its channels.</param>
     /// <param name="kind">The stream's anomaly, or none.</param>
     /// <param name="forecasts">[D, K, Q], or empty for a result without forecast.</param>
-    public ReadOnlySpan<byte> Result(in FrameWork work, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores, float score, AnomalyKind kind, int direction, ReadOnlySpan<float> forecasts)
+    /// <param name="explainer">Says what the forecast was made of, if that is wanted.</param>
+    public ReadOnlySpan<byte> Result(
+        in FrameWork work, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores, float score, AnomalyKind kind, int direction, ReadOnlySpan<float> forecasts, IForecastExplainer? explainer)
     {
         var session = work.Session;
         var profile = session.Profile;
@@ -90,7 +99,7 @@ internal sealed class ResultWriter : IDisposable
         _json.WriteNumber("model_version"u8, work.Version);
         Time("issued_at"u8, work.Clock);
         if (forecasts.Length > 0)
-            Forecast(profile, work.Frame + 1, forecasts);
+            Forecast(session, work.Frame + 1, forecasts, explainer);
         else
             _json.WriteNull("forecast"u8);
         return End();
@@ -177,8 +186,19 @@ internal sealed class ResultWriter : IDisposable
         _json.WriteEndObject();
     }
 
-    private void Forecast(ProfileRuntime profile, long firstFrame, ReadOnlySpan<float> forecasts)
+    /// <summary>The explanation of a series' latest forecast as a node of its own.</summary>
+    public JsonNode? Explanation(ForecastExplanation explanation, SeriesModel model, Span<float> record)
     {
+        _buffer.ResetWrittenCount();
+        _json.Reset(_buffer);
+        explanation.Write(_json, model, record);
+        _json.Flush();
+        return JsonNode.Parse(_buffer.WrittenSpan);
+    }
+
+    private void Forecast(StreamSession session, long firstFrame, ReadOnlySpan<float> forecasts, IForecastExplainer? explainer)
+    {
+        var profile = session.Profile;
         var k = profile.Plan.Horizon;
         var q = profile.Plan.Quantiles.Length;
         _json.WriteStartObject("forecast"u8);
@@ -206,6 +226,17 @@ internal sealed class ResultWriter : IDisposable
         }
 
         _json.WriteEndArray();
+        if (explainer is not null)
+        {
+            // With several channels an array of explanations, as the values are.
+            _json.WritePropertyName("explanation"u8);
+            if (profile.Channels > 1)
+                _json.WriteStartArray();
+            explainer.Explain(_json, session);
+            if (profile.Channels > 1)
+                _json.WriteEndArray();
+        }
+
         _json.WriteEndObject();
     }
 

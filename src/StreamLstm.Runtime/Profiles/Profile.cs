@@ -29,7 +29,7 @@ public enum GapPolicy
 /// <summary>How much each stream's state holds.</summary>
 public enum Tier
 {
-    /// <summary>Seasonal and recurrent experts: 7 to 12 kilobytes per stream and channel.</summary>
+    /// <summary>Seasonal and recurrent experts: 7 to 14 kilobytes per stream and channel.</summary>
     Lean,
 
     /// <summary>Linear experts besides: more accurate, 70 to 110 kilobytes per stream and channel at a horizon of 48 to 96 steps.</summary>
@@ -51,6 +51,9 @@ public sealed record Profile
 
     /// <summary>Channel names; a sample carries one value for each.</summary>
     public IReadOnlyList<string> Channels { get; init; } = ["value"];
+
+    /// <summary>Channels whose values are inputs of the others' forecasts (weather, tariff), at most four.</summary>
+    public IReadOnlyList<string> Covariates { get; init; } = [];
 
     public Aggregation Aggregation { get; init; } = Aggregation.Mean;
 
@@ -112,10 +115,26 @@ public sealed record Profile
     /// <summary>Issue a forecast with every n-th frame's result; 0 = never.</summary>
     public int ForecastEvery { get; init; } = 1;
 
+    /// <summary>Add to every forecast what it was made of: the experts' weights and forecasts.</summary>
+    public bool Explain { get; init; }
+
     /// <summary>Whether the shared weights keep learning.</summary>
     public bool Learning { get; init; } = true;
 
-    /// <summary>Frames per day, or 0 if a day isn't a whole number of at least two frames (then the profile has no daily season).</summary>
-    public int DayFrames => Interval <= TimeSpan.FromHours(12) && TimeSpan.TicksPerDay % Interval.Ticks == 0 && Interval >= TimeSpan.FromMinutes(1)
-        ? (int)(TimeSpan.TicksPerDay / Interval.Ticks) : 0;
+    /// <summary>Longest season in frames.</summary>
+    public const int MostSeasonFrames = 1440;
+
+    /// <summary>What repeats: null = the day, and the week where frames aren't too short; zero = nothing; else its length, from the Unix epoch on.</summary>
+    public TimeSpan? Season { get; init; }
+
+    /// <summary>Whether the season is the local day, so that hours and weekdays mean something.</summary>
+    public bool HasDay => Season is null && DayFrames > 0;
+
+    /// <summary>
+    /// Frames per season. Without one given: per day, or 0 if a day isn't a whole number of at least two frames (then there is no season).
+    /// </summary>
+    public int DayFrames => Season is { } season
+        ? (int)(season.Ticks / Interval.Ticks)
+        : Interval <= TimeSpan.FromHours(12) && TimeSpan.TicksPerDay % Interval.Ticks == 0 && Interval >= TimeSpan.FromMinutes(1)
+            ? (int)(TimeSpan.TicksPerDay / Interval.Ticks) : 0;
 }

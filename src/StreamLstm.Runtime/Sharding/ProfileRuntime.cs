@@ -18,9 +18,12 @@ internal sealed class ProfileRuntime
         IntervalMicros = (long)profile.Interval.TotalMicroseconds;
         var day = profile.DayFrames;
         // A week of very short frames would be a table nobody's state can afford; such profiles have the daily season only.
-        var week = day > 0 && day <= 288 ? 7 * day : 0;
+        var week = profile.HasDay && day <= 288 ? 7 * day : 0;
         var framesPerWeek = TimeSpan.FromDays(7) / profile.Interval;
-        Plan = new ForecastPlan(day, week, profile.HorizonSteps, profile.HiddenSize, profile.Quantiles, Math.Clamp(profile.Sensitivity / framesPerWeek, 1e-7, 0.049), profile.Tier == Tier.Rich);
+        Plan = new ForecastPlan(day, week, profile.HorizonSteps, profile.HiddenSize, profile.Quantiles, Math.Clamp(profile.Sensitivity / framesPerWeek, 1e-7, 0.049), profile.Tier == Tier.Rich, profile.Covariates.Count);
+        CovariateChannels = [.. profile.Covariates.Select(name => profile.Channels.ToList().IndexOf(name))];
+        if (CovariateChannels.Contains(-1))
+            throw new ArgumentException($"A covariate of profile {profile.Name} is none of its channels.", nameof(profile));
         Shape = new LstmForecasterShape(Plan.Inputs, Plan.Hidden, Plan.Horizon);
     }
 
@@ -31,6 +34,9 @@ internal sealed class ProfileRuntime
     public string Name => Profile.Name;
 
     public int Channels => Profile.Channels.Count;
+
+    /// <summary>Channels that the others' forecasts read [C].</summary>
+    public int[] CovariateChannels { get; }
 
     public long IntervalMicros { get; }
 
@@ -46,6 +52,8 @@ internal sealed class ProfileRuntime
     {
         if (Plan.DayFrames == 0)
             return default;
+        if (!Profile.HasDay)
+            return new FramePhase((int)(((frame % Plan.DayFrames) + Plan.DayFrames) % Plan.DayFrames), 0);
         var seconds = frame * IntervalMicros / MicrosPerSecond;
         if (Profile.Zone != TimeZoneInfo.Utc)
             seconds += (long)Profile.Zone.GetUtcOffset(UnixMicros.ToDateTimeOffset(seconds * MicrosPerSecond).UtcDateTime).TotalSeconds;

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Threading.Channels;
 using StreamLstm.Core.Forecasting;
@@ -286,25 +287,13 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         for (var c = 0; c < session.Slots.Length; c++)
         {
             var record = shard.Arena.Record(session.Slots[c]);
-            var plan = session.Profile.Plan;
-            var weights = new float[plan.Knots.Length * ForecastPlan.Experts];
-            shard.Model.Weights(record, weights);
-            var experts = new JsonObject();
-            for (var j = 0; j < plan.Knots.Length; j++)
-            {
-                var row = new JsonObject();
-                for (var m = 0; m < ForecastPlan.Experts; m++)
-                    row[((Expert)m).ToString().ToLowerInvariant()] = MathF.Round(weights[(j * ForecastPlan.Experts) + m], 4);
-                experts[plan.Knots[j].ToString(System.Globalization.CultureInfo.InvariantCulture)] = row;
-            }
-
             channels[session.Profile.Profile.Channels[c]] = new JsonObject
             {
                 ["observed_frames"] = shard.Model.Observed(record),
                 ["scale"] = shard.Model.Scale(record),
                 ["hidden"] = new JsonArray([.. shard.Model.HiddenState(record).ToArray().Select(v => (JsonNode)v)]),
                 ["cell"] = new JsonArray([.. shard.Model.CellState(record).ToArray().Select(v => (JsonNode)v)]),
-                ["expert_weights"] = experts,
+                ["forecast"] = _writer.Explanation(shard.Explanation, shard.Model, record),
             };
         }
 
@@ -652,21 +641,35 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             ref readonly var work = ref frames[index];
             var phase = runtime.Phase(work.Frame);
             var muted = !_emit || work.Frame * runtime.IntervalMicros < _settings.MuteBeforeMicros;
+            if ((row / d) + 1 < block.Frames.Count)
+            {
+                foreach (var slot in frames[block.Frames[(row / d) + 1]].Session.Slots)
+                    SeriesModel.Prefetch(profile.Arena.Record(slot));
+            }
+
+            for (var c = 0; c < d; c++)
+            {
+                var value = work.Kind == FrameKind.Observed ? allValues[work.ValuesAt + c] : double.NaN;
+                profile.Scores[row + c] = profile.Model.Observe(profile.Arena.Record(work.Session.Slots[c]), value, phase, muted ? null : profile.Skill);
+            }
+
+            var covariates = profile.CovariatesAt(row / d);
+            for (var i = 0; i < runtime.CovariateChannels.Length; i++)
+            {
+                var features = covariates.Slice(i * covariates.Length / runtime.CovariateChannels.Length, covariates.Length / runtime.CovariateChannels.Length);
+                profile.Model.WriteCovariate(profile.Arena.Record(work.Session.Slots[runtime.CovariateChannels[i]]), phase, features);
+            }
+
             for (var c = 0; c < d; c++, row++)
             {
                 var record = profile.Arena.Record(work.Session.Slots[c]);
-                var value = work.Kind == FrameKind.Observed ? allValues[work.ValuesAt + c] : double.NaN;
-                profile.Scores[row] = profile.Model.Observe(record, value, phase, muted ? null : profile.Skill);
-                var inputs = profile.Inputs.AsSpan(row * plan.Inputs, plan.Inputs);
-                profile.Model.WriteInputs(record, phase, double.IsNaN(value), inputs);
+                var missing = work.Kind != FrameKind.Observed || double.IsNaN(allValues[work.ValuesAt + c]);
+                profile.Model.WriteInputs(record, phase, missing, covariates, profile.Inputs.AsSpan(row * plan.Inputs, plan.Inputs));
                 if (block.Workspace is not null)
                 {
                     profile.Model.HiddenState(record).CopyTo(profile.Hidden.AsSpan(row * plan.Hidden, plan.Hidden));
                     profile.Model.CellState(record).CopyTo(profile.Cell.AsSpan(row * plan.Hidden, plan.Hidden));
                 }
-
-                if (_emit && runtime.Profile.Learning && work.Session.InTrainingSample)
-                    _output.TrainingRows.Add(new TrainingRow(runtime.Index, work.Session.Name, c, work.Frame, value, (float)profile.Model.Scale(record), inputs.ToArray()));
             }
         }
 
@@ -703,7 +706,16 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
                 }
 
                 var recurrent = block.Workspace is null ? default : profile.Outputs.AsSpan(row * plan.Horizon, plan.Horizon);
-                profile.Model.Issue(record, phase, recurrent, withForecast ? profile.Forecasts.AsSpan(c * length, length) : default);
+                var experts = withForecast && _settings.Observer is not null ? profile.Experts(c) : default;
+                profile.Model.Issue(record, phase, recurrent, profile.CovariatesAt(row / d), withForecast ? profile.Forecasts.AsSpan(c * length, length) : default, experts);
+                if (_emit && runtime.Profile.Learning && session.InTrainingSample)
+                {
+                    var value = work.Kind == FrameKind.Observed ? allValues[work.ValuesAt + c] : double.NaN;
+                    var training = new TrainingRow(
+                        runtime.Index, session.Name, c, work.Frame, value, (float)profile.Model.Scale(record), profile.Inputs.AsSpan(row * plan.Inputs, plan.Inputs).ToArray(), new Half[plan.Horizon]);
+                    profile.Model.RecurrentBase(record, training.Base);
+                    _output.TrainingRows.Add(training);
+                }
             }
 
             Publish(profile, work, allValues, profile.Scores.AsSpan(firstRow, d), withForecast ? profile.Forecasts.AsSpan(0, d * length) : default, muted);
@@ -758,7 +770,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         {
             var length = forecasts.Length / Math.Max(1, d);
             for (var c = 0; c < d; c++)
-                observer.OnFrame(session.Name, c, work.Frame, values[c], scores[c], forecasts.Slice(c * length, length));
+                observer.OnFrame(session.Name, c, work.Frame, values[c], scores[c], forecasts.Slice(c * length, length), length > 0 ? profile.Experts(c) : default);
         }
 
         // Frames without samples say nothing about whether an episode is over.
@@ -766,7 +778,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         if (muted)
             return;
         var time = work.Frame * profile.Runtime.IntervalMicros;
-        Emit(work.Lsn, 2 * work.Sub, OutputKind.Result, session.Name, time, _writer.Result(work, values, scores, score, kind, direction, forecasts));
+        Emit(work.Lsn, 2 * work.Sub, OutputKind.Result, session.Name, time, _writer.Result(work, values, scores, score, kind, direction, forecasts, profile.Runtime.Profile.Explain ? profile : null));
         if (change != EpisodeChange.None)
             Emit(work.Lsn, (2 * work.Sub) + 1, OutputKind.Episode, session.Name, session.Episode.StartFrame * profile.Runtime.IntervalMicros, _writer.Episode(session, change == EpisodeChange.Closed));
     }
@@ -907,7 +919,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         public List<int> Frames { get; } = [];
     }
 
-    private sealed class ProfileShard(ProfileRuntime runtime, ModelStore models, int shards)
+    private sealed class ProfileShard(ProfileRuntime runtime, ModelStore models, int shards) : IForecastExplainer
     {
         private readonly Dictionary<int, ModelBlock> _blocks = [];
 
@@ -925,6 +937,9 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
 
         public float[] Inputs { get; private set; } = [];
 
+        /// <summary>What the covariates of the i-th frame of a block contribute.</summary>
+        public Span<float> CovariatesAt(int i) => _covariates.AsSpan(i * Runtime.Plan.CovariateInputs, Runtime.Plan.CovariateInputs);
+
         public float[] Hidden { get; private set; } = [];
 
         public float[] Cell { get; private set; } = [];
@@ -934,6 +949,26 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         public FrameScore[] Scores { get; private set; } = [];
 
         public float[] Forecasts { get; } = new float[runtime.Channels * runtime.Plan.Horizon * runtime.Plan.Quantiles.Length];
+
+        public ForecastExplanation Explanation { get; } = new(runtime.Plan);
+
+        private float[] _experts = [];
+        private float[] _covariates = [];
+
+        /// <summary>The experts' forecasts [M, K] of a channel, for an observer.</summary>
+        public Span<float> Experts(int channel)
+        {
+            var length = ForecastPlan.Experts * Runtime.Plan.Horizon;
+            if (_experts.Length == 0)
+                _experts = new float[Runtime.Channels * length];
+            return _experts.AsSpan(channel * length, length);
+        }
+
+        public void Explain(Utf8JsonWriter json, StreamSession session)
+        {
+            for (var c = 0; c < session.Slots.Length; c++)
+                Explanation.Write(json, Model, Arena.Record(session.Slots[c]));
+        }
 
         /// <summary>The block of frames that step with a version; version 0 is the mixture without a network.</summary>
         public ModelBlock Block(int version)
@@ -953,6 +988,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             if (Scores.Length >= rows)
                 return;
             Inputs = new float[rows * Runtime.Plan.Inputs];
+            _covariates = new float[rows * Runtime.Plan.CovariateInputs];
             Hidden = new float[rows * Runtime.Plan.Hidden];
             Cell = new float[rows * Runtime.Plan.Hidden];
             Outputs = new float[rows * Runtime.Plan.Horizon];

@@ -45,6 +45,8 @@ internal sealed class ByteWriter
 
     public void Floats(ReadOnlySpan<float> v) => Bytes(MemoryMarshal.AsBytes(v));
 
+    public void Halves(ReadOnlySpan<Half> v) => Bytes(MemoryMarshal.AsBytes(v));
+
     /// <summary>Overwrites an earlier Int32, for counts known only afterwards.</summary>
     public void PatchInt32(int at, int v) => BinaryPrimitives.WriteInt32LittleEndian(_buffer.AsSpan(at), v);
 
@@ -85,6 +87,8 @@ internal ref struct ByteReader(ReadOnlySpan<byte> data)
     public ReadOnlySpan<byte> Bytes(int n) => Take(n);
 
     public void Floats(Span<float> into) => Take(into.Length * 4).CopyTo(MemoryMarshal.AsBytes(into));
+
+    public void Halves(Span<Half> into) => Take(into.Length * 2).CopyTo(MemoryMarshal.AsBytes(into));
 
     private ReadOnlySpan<byte> Take(int n)
     {

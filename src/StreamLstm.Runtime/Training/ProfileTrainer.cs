@@ -18,6 +18,13 @@ internal sealed class ProfileTrainer
     private const int RoundSteps = 16;
     private const int SecondPhaseRounds = 8;
     private const float TargetLimit = 8;
+    private const long MaxHistoryBytes = 64 << 20;
+
+    /// <summary>What a small fleet's history may grow to: a year and its turn.</summary>
+    private const int LongestHistoryDays = 400;
+
+    // One day's updates say little; the averaged weights span two months of them.
+    private static readonly BpttOptions Options = new() { AverageDecay = 0.998f };
 
     private readonly ProfileRuntime _profile;
     private readonly ulong _seed;
@@ -45,14 +52,14 @@ internal sealed class ProfileTrainer
         _batch = new TrainingBatch(profile.Shape, _burnIn + _window, Sequences, _burnIn);
         if (state is not null)
         {
-            var trainer = BpttTrainer.ImportState(state);
+            var trainer = BpttTrainer.ImportState(state, Options);
             if (trainer.Shape == profile.Shape)
                 _trainer = trainer;
         }
     }
 
     /// <summary>How many series fit into 64 MB with four weeks of history each.</summary>
-    public static int MaxSeries(ForecastPlan plan) => (int)Math.Max(8, (64L << 20) / ((long)HistoryFrames(plan) * ((plan.Inputs * 4) + 24)));
+    public static int MaxSeries(ForecastPlan plan) => (int)Math.Max(8, MaxHistoryBytes / (HistoryFrames(plan) * RowBytes(plan)));
 
     /// <summary>Rounds since the process began.</summary>
     public int Rounds { get; private set; }
@@ -72,7 +79,7 @@ internal sealed class ProfileTrainer
             _history.Add(key, history = new History());
         }
 
-        history.Add(row, _historyFrames);
+        history.Add(row, HistoryLimit());
         _rows++;
     }
 
@@ -100,7 +107,7 @@ internal sealed class ProfileTrainer
     public (LstmForecasterWeights Weights, byte[] State)? Round(CancellationToken cancellationToken)
     {
         _rowsAtRound = _rows;
-        _trainer ??= new BpttTrainer(LstmForecasterWeights.Create(_profile.Shape, _seed));
+        _trainer ??= new BpttTrainer(LstmForecasterWeights.Create(_profile.Shape, _seed), Options);
         var ready = _history.Values.Where(h => h.Rows.Count > _burnIn + _window + 1).ToArray();
         if (ready.Length == 0)
             return null;
@@ -110,7 +117,7 @@ internal sealed class ProfileTrainer
             cancellationToken.ThrowIfCancellationRequested();
             Fill(ready, (ulong)_trainer.StepCount);
             // Warm rounds start high and settle at the online rate.
-            var rate = _trainer.StepCount < FirstRoundSteps ? 2e-3f : Rounds < SecondPhaseRounds ? 1e-3f : 5e-4f;
+            var rate = _trainer.StepCount < FirstRoundSteps ? 2e-3f : Rounds < SecondPhaseRounds ? 1e-3f : 3e-4f;
             LastLoss = _trainer.Step(_batch, rate);
             if (_trainer.Outcome == TrainingOutcome.Diverged)
                 return null;
@@ -120,7 +127,17 @@ internal sealed class ProfileTrainer
         return (_trainer.AveragedWeights, _trainer.ExportState());
     }
 
+    /// <summary>What every series of the sample is sure to have: four weeks.</summary>
     private static int HistoryFrames(ForecastPlan plan) => Math.Clamp(28 * (plan.DayFrames > 0 ? plan.DayFrames : 64), 512, 8192);
+
+    private static long RowBytes(ForecastPlan plan) => (plan.Inputs * 4) + (plan.Horizon * 2) + 48;
+
+    private int HistoryLimit()
+    {
+        var plan = _profile.Plan;
+        var longest = Math.Max(_historyFrames, LongestHistoryDays * plan.DayFrames);
+        return (int)Math.Clamp(MaxHistoryBytes / (RowBytes(plan) * _history.Count), _historyFrames, longest);
+    }
 
     private void Fill(History[] histories, ulong step)
     {
@@ -153,7 +170,7 @@ internal sealed class ProfileTrainer
                     // A gap in the history shifts the rows; only true distances count.
                     if (double.IsNaN(target.Value) || target.Frame != row.Frame + h)
                         continue;
-                    targets[h - 1] = Math.Clamp((float)((target.Value - row.Value) / row.Scale), -TargetLimit, TargetLimit);
+                    targets[h - 1] = Math.Clamp((float)((target.Value - row.Value) / row.Scale) - (float)row.Base[h - 1], -TargetLimit, TargetLimit);
                     mask[h - 1] = 1;
                 }
             }

@@ -4,14 +4,14 @@ using StreamLstm.Runtime.Storage;
 namespace StreamLstm.Runtime.Training;
 
 /// <summary>
-/// The history that the trainers learn from, kept on disk so that a restart doesn't forget it: <c>[kind u8 = 1][n i32] n×{profile block,
-/// stream block, channel i32, frame i64, value f64, scale f32, inputs floats block}</c> for rows, <c>[2][profile block]</c> for a finished
+/// The history that the trainers learn from, kept on disk so that a restart doesn't forget it: <c>[kind u8 = 3][n i32] n×{profile block,
+/// stream block, channel i32, frame i64, value f64, scale f32, inputs floats block, base halves block}</c> for rows, <c>[2][profile block]</c> for a finished
 /// round. Not part of any result (what counts of training is the journalled activation), so it is written without fsync and a crash may
 /// cost its last rows. Bounded: the oldest segments go when the whole exceeds its limit.
 /// </summary>
 internal sealed class TrainingLog : IDisposable
 {
-    private const byte KindRows = 1;
+    private const byte KindRows = 3;
     private const byte KindRound = 2;
     private const long SegmentBytes = 16 << 20;
     private const long MaxBytes = 256 << 20;
@@ -49,6 +49,8 @@ internal sealed class TrainingLog : IDisposable
             w.Int32(BitConverter.SingleToInt32Bits(row.Scale));
             w.Int32(row.Inputs.Length);
             w.Floats(row.Inputs);
+            w.Int32(row.Base.Length);
+            w.Halves(row.Base);
         }
 
         _log.Append(w.Written);
@@ -99,12 +101,13 @@ internal sealed class TrainingLog : IDisposable
         while (_log.TryRead(position, ref buffer, out var length, out var next))
         {
             var r = new ByteReader(buffer.AsSpan(0, length));
-            if (r.Byte() == KindRound)
+            var kind = r.Byte();
+            if (kind == KindRound)
             {
                 if (byName.TryGetValue(r.String(), out var trainer))
                     trainer.RoundRestored();
             }
-            else
+            else if (kind == KindRows)
             {
                 for (var n = r.Int32(); n > 0; n--)
                     RestoreRow(ref r, byName);
@@ -124,7 +127,9 @@ internal sealed class TrainingLog : IDisposable
         var scale = BitConverter.Int32BitsToSingle(r.Int32());
         var inputs = new float[r.Int32()];
         r.Floats(inputs);
-        if (trainers.TryGetValue(profile, out var trainer) && inputs.Length == trainer.Profile.Plan.Inputs)
-            trainer.Add(new TrainingRow(trainer.Profile.Index, stream, channel, frame, value, scale, inputs));
+        var basis = new Half[r.Int32()];
+        r.Halves(basis);
+        if (trainers.TryGetValue(profile, out var trainer) && inputs.Length == trainer.Profile.Plan.Inputs && basis.Length == trainer.Profile.Plan.Horizon)
+            trainer.Add(new TrainingRow(trainer.Profile.Index, stream, channel, frame, value, scale, inputs, basis));
     }
 }

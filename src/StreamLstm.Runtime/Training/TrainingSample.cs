@@ -36,4 +36,5 @@ internal sealed class TrainingSample(int capacity)
 /// <param name="Value">In the input's unit; NaN = missing.</param>
 /// <param name="Scale">Unit of normalisation then.</param>
 /// <param name="Inputs">[I].</param>
-internal readonly record struct TrainingRow(int Profile, string Stream, int Channel, long Frame, double Value, float Scale, float[] Inputs);
+/// <param name="Base">What the network's outputs correct [K], see <see cref="Core.Forecasting.SeriesModel.RecurrentBase"/>.</param>
+internal readonly record struct TrainingRow(int Profile, string Stream, int Channel, long Frame, double Value, float Scale, float[] Inputs, Half[] Base);

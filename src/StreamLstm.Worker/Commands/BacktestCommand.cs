@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.Extensions.Logging.Abstractions;
+using StreamLstm.Core.Forecasting;
 using StreamLstm.Runtime.Evaluation;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Profiles;
@@ -25,12 +26,13 @@ internal sealed class BacktestCommand : Command
     private readonly Option<FileInfo?> _predictions = new("--predictions") { Description = "Write every judged forecast as CSV.", HelpName = "OUT.csv" };
     private readonly Option<FileInfo?> _report = new("--report") { Description = "Write a report with charts, one HTML file.", HelpName = "OUT.html" };
     private readonly Option<ulong> _seed = new("--seed") { Description = "Seed of the network.", DefaultValueFactory = _ => 1 };
+    private readonly Option<string[]> _covariates = new("--covariates") { Description = "Columns that are inputs of the others' forecasts, at most four.", AllowMultipleArgumentsPerToken = true };
     private readonly Option<string[]> _columns = new("--columns") { Description = "Value columns to use; all numeric ones without it.", AllowMultipleArgumentsPerToken = true };
 
     public BacktestCommand()
         : base("backtest", "Replays files through the engine and judges every forecast when its target arrives.")
     {
-        foreach (var symbol in new Symbol[] { _files, _profile, _config, _warmup, _learning, _labels, _json, _predictions, _report, _seed, _columns })
+        foreach (var symbol in new Symbol[] { _files, _profile, _config, _warmup, _learning, _labels, _json, _predictions, _report, _seed, _columns, _covariates })
         {
             if (symbol is Argument argument)
                 Add(argument);
@@ -69,7 +71,7 @@ internal sealed class BacktestCommand : Command
         SeriesFiles data;
         try
         {
-            data = SeriesFiles.Read(files, parsed.GetValue(_columns), configured?.Zone ?? TimeZoneInfo.Utc);
+            data = SeriesFiles.Read(files, parsed.GetValue(_columns), configured?.Zone ?? TimeZoneInfo.Utc, parsed.GetValue(_covariates));
         }
         catch (InvalidDataException e)
         {
@@ -79,7 +81,7 @@ internal sealed class BacktestCommand : Command
         var ordered = data.Rows;
         if (ordered.Count < 16 || (configured is null && data.Interval <= TimeSpan.Zero))
             return Terminal.Refuse([$"{ordered.Count} usable readings are too few for a backtest."], "See streamlstm backtest --help.");
-        var profile = configured ?? SeriesFiles.ProfileFor(data.Interval);
+        var profile = configured ?? SeriesFiles.ProfileFor(data.Interval, parsed.GetValue(_covariates));
         if (data.Rejects > 0)
             Terminal.Line($"{data.Rejects} cells can't be used and are treated as missing.");
         var backtest = new Backtest(profile, warmup, learning == "on", parsed.GetValue(_seed));
@@ -157,10 +159,12 @@ internal sealed class BacktestCommand : Command
         {
             var metrics = new JsonArray();
             var hours = new JsonArray();
+            var experts = new JsonArray();
             foreach (var h in s.Evaluation.ReportedSteps)
             {
                 foreach (var mean in new[] { false, true })
                 {
+                    AddExperts(s.Evaluation, h, mean, experts);
                     foreach (var method in s.Evaluation.Methods)
                     {
                         if (Metrics(s.Evaluation, method, h, mean, null) is { } whole)
@@ -180,11 +184,31 @@ internal sealed class BacktestCommand : Command
                 ["frames"] = s.Evaluation.Frames,
                 ["metrics"] = metrics,
                 ["hours"] = hours,
+                ["experts"] = experts,
                 ["detection"] = s.Detection is { } d ? new JsonObject { ["precision"] = d.Precision, ["recall"] = d.Recall, ["false_per_day"] = d.FalsePerDay } : null,
             });
         }
 
         return new JsonObject { ["series"] = series };
+    }
+
+    /// <summary>The members of the mixture, each with the mixture's error on the same targets.</summary>
+    private static void AddExperts(SeriesEvaluation evaluation, int h, bool mean, JsonArray experts)
+    {
+        foreach (var expert in Enum.GetValues<Expert>())
+        {
+            if (evaluation.ExpertErrors(expert, h, mean) is not var (count, own, model))
+                continue;
+            experts.Add(new JsonObject
+            {
+                ["expert"] = expert.ToString().ToLowerInvariant(),
+                ["h"] = h,
+                ["scope"] = mean ? "mean" : "step",
+                ["n"] = count,
+                ["mse"] = own,
+                ["streamlstm_mse"] = model,
+            });
+        }
     }
 
     private static JsonObject? Metrics(SeriesEvaluation evaluation, string method, int h, bool mean, int? hour)

@@ -15,6 +15,7 @@ internal sealed class BenchmarkCommand : Command
         : base("benchmark", "Public benchmarks in their own protocols.")
     {
         Add(new BenchmarkOnlineCommand());
+        Add(new BenchmarkForecastCommand());
         Add(new NabCommand());
         Add(new EcgCommand());
     }

@@ -8,8 +8,9 @@ namespace StreamLstm.Worker.Commands;
 internal sealed record SeriesFiles(IReadOnlyList<BacktestRow> Rows, TimeSpan Interval, int Rejects, TabularShape Shape)
 {
     /// <exception cref="InvalidDataException">A file isn't a table of series.</exception>
-    public static SeriesFiles Read(IEnumerable<FileInfo> files, string[]? columns, TimeZoneInfo zone)
+    public static SeriesFiles Read(IEnumerable<FileInfo> files, string[]? columns, TimeZoneInfo zone, string[]? covariates = null)
     {
+        columns = columns is { Length: > 0 } && covariates is not null ? [.. columns, .. covariates.Except(columns)] : columns;
         var rows = new List<BacktestRow>();
         var rejects = 0;
         var interval = TimeSpan.Zero;
@@ -34,16 +35,36 @@ internal sealed record SeriesFiles(IReadOnlyList<BacktestRow> Rows, TimeSpan Int
 
         // A stable sort: equal times keep the order of the file.
         var ordered = rows.Select((r, i) => (r, i)).OrderBy(x => x.r.TimeMicros).ThenBy(x => x.i).Select(x => x.r).ToList();
-        return new SeriesFiles(ordered, interval, rejects, shape!);
+        return new SeriesFiles(covariates is { Length: > 0 } ? Join(ordered, covariates) : ordered, interval, rejects, shape!);
+    }
+
+    /// <summary>Puts what the covariates' series read at a time beside the readings of the others; NaN where one read nothing.</summary>
+    /// <exception cref="InvalidDataException">There is no such series.</exception>
+    private static List<BacktestRow> Join(List<BacktestRow> rows, string[] covariates)
+    {
+        var byTime = covariates.Select(_ => new Dictionary<long, double>()).ToArray();
+        foreach (var row in rows)
+        {
+            if (Array.IndexOf(covariates, row.Stream) is >= 0 and var c)
+                byTime[c][row.TimeMicros] = row.Value;
+        }
+
+        for (var c = 0; c < covariates.Length; c++)
+        {
+            if (byTime[c].Count == 0)
+                throw new InvalidDataException($"no readings of the covariate '{covariates[c]}'; series are {string.Join(", ", rows.Select(r => r.Stream).Distinct().Take(20))}.");
+        }
+
+        return [.. rows.Where(r => !covariates.Contains(r.Stream)).Select(r => r with { Covariates = [.. byTime.Select(b => b.TryGetValue(r.TimeMicros, out var v) ? v : double.NaN)] })];
     }
 
     /// <summary>
     /// What a user would have configured: one day ahead (two at hourly or coarser grids), frames close with their reading. More quantiles
     /// than a service needs, for the sake of the CRPS.
     /// </summary>
-    public static Profile ProfileFor(TimeSpan interval)
+    public static Profile ProfileFor(TimeSpan interval, string[]? covariates = null)
     {
-        var profile = new Profile { Name = "backtest", Interval = interval, SamplesPerFrame = 1, MaxGapFrames = 4, Quantiles = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95] };
+        var profile = new Profile { Name = "backtest", Interval = interval, Channels = ["value", .. covariates ?? []], Covariates = covariates ?? [], SamplesPerFrame = 1, MaxGapFrames = 4, Quantiles = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95] };
         var day = profile.DayFrames;
         return profile with { HorizonSteps = day == 0 ? 48 : Math.Clamp(day, 48, 288) };
     }

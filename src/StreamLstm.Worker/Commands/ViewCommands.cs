@@ -108,8 +108,11 @@ internal static class ViewCommands
         foreach (var (name, channel) in state["channels"]!.AsObject())
         {
             Console.WriteLine($"channel {name}: {channel!["observed_frames"]} frames, unit {Number(channel["scale"])}");
-            foreach (var (step, weights) in channel["expert_weights"]!.AsObject())
-                Console.WriteLine($"  step {step,-4} {string.Join("  ", weights!.AsObject().Select(w => $"{w.Key} {Number(w.Value)}"))}");
+            if (channel["forecast"] is not { } forecast)
+                continue;
+            Console.WriteLine($"  weights at step {string.Concat(forecast["steps"]!.AsArray().Select(h => $"{Text(h),8}"))}");
+            foreach (var (expert, parts) in forecast["experts"]!.AsObject())
+                Console.WriteLine($"  {expert,-15} {string.Concat(parts!["weight"]!.AsArray().Select(w => $"{Number(w),8}"))}");
         }
     }
 

@@ -3,6 +3,7 @@ using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Files;
 using StreamLstm.Connectors.Kafka;
 using StreamLstm.Connectors.Mqtt;
+using StreamLstm.Core.Forecasting;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
 
@@ -124,7 +125,9 @@ public static class ConfigurationLoader
             Name = node.Name,
             Select = node.Text("Select"),
             Interval = node.Duration("Interval"),
+            Season = Season(node),
             Channels = node.List("Channels") ?? ["value"],
+            Covariates = node.List("Covariates") ?? [],
             Aggregation = Enum.Parse<Aggregation>(node.Choice("Aggregation") ?? "mean", ignoreCase: true),
             Counter = node.Boolean("Counter"),
             Rollover = node.OptionalNumber("Rollover"),
@@ -145,6 +148,7 @@ public static class ConfigurationLoader
             Tier = Enum.Parse<Tier>(node.Choice("Tier") ?? "rich", ignoreCase: true),
             Sensitivity = node.Number("Sensitivity"),
             ForecastEvery = node.Integer("ForecastEvery"),
+            Explain = node.Boolean("Explain"),
             Learning = node.Boolean("Learning"),
         };
         var q = profile.Quantiles;
@@ -156,10 +160,31 @@ public static class ConfigurationLoader
             node.Error("Counter", "true", $"a register's intervals have a sum (increase) or a mean (increase per hour); Aggregation is {profile.Aggregation.ToString().ToLowerInvariant()}.");
         if (profile.Counter && profile.Hold > TimeSpan.Zero)
             node.Error("Hold", Configuration.Duration.Format(profile.Hold), "a register needs none: it keeps what it has counted.");
+        if (profile.Covariates.Count > ForecastPlan.MostCovariates || profile.Covariates.Count >= profile.Channels.Count || profile.Covariates.Except(profile.Channels).Any())
+            node.Error("Covariates", string.Join(", ", profile.Covariates), $"at most {ForecastPlan.MostCovariates} of the channels ({string.Join(", ", profile.Channels)}), and not all of them.");
+        if (profile.Season is { } season && season > TimeSpan.Zero && !IsWholeSeason(season, profile.Interval))
+            node.Error("Season", Configuration.Duration.Format(season), $"two to {Runtime.Profiles.Profile.MostSeasonFrames} whole intervals, which are {Configuration.Duration.Format(profile.Interval)} each.");
         if (profile.ValidMin >= profile.ValidMax)
             node.Error("ValidMin", FormattableString.Invariant($"{profile.ValidMin}"), FormattableString.Invariant($"it must be less than ValidMax, which is {profile.ValidMax}."));
         return profile;
     }
+
+    /// <summary>day, none or a duration.</summary>
+    private static TimeSpan? Season(ConfigurationNode node)
+    {
+        var text = node.Text("Season");
+        if (text == "day")
+            return null;
+        if (text == "none")
+            return TimeSpan.Zero;
+        if (Configuration.Duration.TryParse(text, out var season) && season > TimeSpan.Zero)
+            return season;
+        node.Wrong("Season", text);
+        return null;
+    }
+
+    private static bool IsWholeSeason(TimeSpan season, TimeSpan interval) =>
+        season.Ticks % interval.Ticks == 0 && season.Ticks / interval.Ticks is >= 2 and <= Runtime.Profiles.Profile.MostSeasonFrames;
 
     private static SourceConfiguration? Source(ConfigurationNode node, List<string> errors)
     {

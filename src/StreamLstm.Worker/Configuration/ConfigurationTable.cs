@@ -31,6 +31,8 @@ public static class ConfigurationTable
         new("Profiles:*:Select", Text, "*", "Glob over stream keys (* any characters, ? one); of several matching profiles the longest literal prefix wins."),
         new("Profiles:*:Interval", ConfigurationType.Duration, "15m", "Step of the regular grid on which streams are modelled.") { Min = "1s", Max = "1d" },
         new("Profiles:*:Channels", List, "value", "Names of the values in one sample, in order."),
+        new("Profiles:*:Covariates", List, null, "Channels whose values are inputs of the others' forecasts, such as the temperature; at most four."),
+        new("Profiles:*:Season", ConfigurationType.Text, "day", "What repeats: day (and week) in the profile's zone, none, or a duration such as 6h (streamlstm seasons FILE finds it in data).") { Rule = "day, none, or a duration of at least two intervals" },
         new("Profiles:*:Aggregation", Choice, "mean", "How the samples of one interval become one value.") { Choices = ["mean", "sum", "last", "min", "max"] },
         new("Profiles:*:Counter", ConfigurationType.Boolean, "false", "Whether values are readings of a cumulative register: Aggregation sum gives its increase per interval, mean its increase per hour (Wh to W). Resets are recognised; intervals between two readings share their increase evenly.") { Rule = "true only with Aggregation sum or mean" },
         new("Profiles:*:Rollover", Number, null, "Number at which a register begins again from zero.") { Min = "0" },
@@ -51,6 +53,7 @@ public static class ConfigurationTable
         new("Profiles:*:Tier", Choice, "rich", "Members of each stream's forecast: lean = seasonal and recurrent, some kilobytes of state per stream; rich = linear ones besides, more accurate, about 100 kilobytes.") { Choices = ["lean", "rich"] },
         new("Profiles:*:Sensitivity", Number, "0.25", "Expected false alarms per stream and week.") { Min = "0.001", Max = "100" },
         new("Profiles:*:ForecastEvery", Integer, "1", "A forecast goes out with every n-th result; 0 = never.") { Min = "0", Max = "10000" },
+        new("Profiles:*:Explain", ConfigurationType.Boolean, "false", "Add to every forecast what it was made of: the experts' weights and forecasts at the steps where they are learnt."),
         new("Profiles:*:Learning", ConfigurationType.Boolean, "true", "Whether the shared weights keep learning."),
 
         new("Sources:*:Type", Choice, null, "Where samples come from.") { Required = true, Choices = ["mqtt", "kafka", "file", "http", "simulator"] },

@@ -11,6 +11,7 @@ internal sealed class SeriesRun
     private readonly LstmWorkspace? _network;
     private readonly float[] _inputs;
     private readonly float[] _outputs;
+    private readonly List<double> _values = [];
     private long _frame;
 
     public SeriesRun(SeriesModel model, bool network = false)
@@ -31,6 +32,9 @@ internal sealed class SeriesRun
 
     public SkillSums? Skill { get; set; }
 
+    /// <summary>What covariates contribute to the next frame.</summary>
+    public float[] Covariates { get; set; } = [];
+
     public List<FrameScore> Scores { get; } = [];
 
     /// <summary>[K, Q] each.</summary>
@@ -50,13 +54,14 @@ internal sealed class SeriesRun
 
     public FrameScore Step(double value)
     {
+        _values.Add(value);
         var phase = Phase(_frame++);
         var score = _model.Observe(Record, value, phase, Skill);
-        _model.WriteInputs(Record, phase, double.IsNaN(value), _inputs);
+        _model.WriteInputs(Record, phase, double.IsNaN(value), Covariates, _inputs);
         if (_network is not null)
             VectorKernel.Step(_network, _inputs, _model.HiddenState(Record), _model.CellState(Record), _outputs, 1);
         var forecast = new float[Plan.Horizon * Plan.Quantiles.Length];
-        _model.Issue(Record, phase, _network is null ? default : _outputs, forecast);
+        _model.Issue(Record, phase, _network is null ? default : _outputs, Covariates, forecast);
         Scores.Add(score);
         Forecasts.Add(forecast);
         return score;
@@ -73,12 +78,25 @@ internal sealed class SeriesRun
     public void AssertSane()
     {
         var q = Plan.Quantiles.Length;
-        foreach (var forecast in Forecasts)
+        var (least, most) = (double.MaxValue, double.MinValue);
+        for (var t = 0; t < Forecasts.Count; t++)
         {
+            var forecast = Forecasts[t];
+            if (!double.IsNaN(_values[t]))
+                (least, most) = (Math.Min(least, _values[t]), Math.Max(most, _values[t]));
             for (var i = 0; i < forecast.Length; i++)
             {
                 Assert.True(float.IsFinite(forecast[i]), $"A forecast is {forecast[i]}.");
                 Assert.True(i % q == 0 || forecast[i] >= forecast[i - 1], "Quantiles cross.");
+            }
+
+            // Bands have a width, and one that has to do with what the series has shown.
+            for (var i = 0; i < forecast.Length && least <= most; i += q)
+            {
+                var width = (double)forecast[i + q - 1] - forecast[i];
+                var magnitude = Math.Max(Math.Abs(least), Math.Abs(most));
+                Assert.True(width > 0, $"The band of {forecast[i]} has no width at frame {t}.");
+                Assert.True(width < (100 * (most - least)) + (2 * magnitude) + 1e-6, $"The band {forecast[i]} … {forecast[i + q - 1]} at frame {t} is wider than anything the series has shown ({least} … {most}).");
             }
         }
 

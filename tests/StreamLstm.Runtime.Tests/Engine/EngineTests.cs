@@ -438,6 +438,34 @@ public sealed class EngineTests : IDisposable
         Assert.Contains("Restore the profile", error.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_profile_that_explains_its_forecasts_says_of_every_channel_which_experts_made_the_median()
+    {
+        await using var engine = await StartAsync(Plain with { Name = "weather", Channels = ["load", "temperature"], Covariates = ["temperature"], Explain = true });
+        for (var i = 0; i < 120; i++)
+            await engine.AppendAsync(("w", At(i), [10 + Math.Sin(i * 0.3), 20 + Math.Cos(i * 0.1)]));
+        await engine.DrainAsync();
+        var description = await engine.Engine.DescribeStreamAsync("w");
+        await engine.StopAsync();
+
+        var forecast = Results("w")[^1].GetProperty("forecast");
+        for (var c = 0; c < 2; c++)
+        {
+            var explanation = forecast.GetProperty("explanation")[c];
+            var steps = explanation.GetProperty("steps");
+            Assert.Equal([1, 2, 4], steps.EnumerateArray().Select(h => h.GetInt32()));
+            for (var j = 0; j < 3; j++)
+            {
+                var parts = explanation.GetProperty("experts").EnumerateObject().Select(e => (Weight: e.Value.GetProperty("weight")[j].GetDouble(), Value: e.Value.GetProperty("value")[j])).ToList();
+                Assert.Equal(1, parts.Sum(p => p.Weight), 5);
+                var mean = parts.Where(p => p.Weight > 0).Sum(p => p.Weight * p.Value.GetDouble());
+                Assert.Equal(forecast.GetProperty("values")[c][steps[j].GetInt32() - 1][1].GetDouble(), mean + explanation.GetProperty("median_offset")[j].GetDouble(), 1e-4);
+            }
+        }
+
+        Assert.Equal(forecast.GetProperty("explanation")[0].GetRawText(), description!["channels"]!["load"]!["forecast"]!.ToJsonString());
+    }
+
     private static DateTimeOffset At(int step) => Start + (step * Fleet.Step);
 
     private static int Partition(string key) => VirtualPartition.Of(Encoding.UTF8.GetBytes(key));

@@ -15,7 +15,7 @@ internal static class Fleet
     public static readonly IReadOnlyList<Profile> Profiles =
     [
         new() { Name = "single", Select = "s/*", HiddenSize = 8, HorizonSteps = 8, MaxGapFrames = 2, ValidMin = -1000, ValidMax = 1000, AllowedLateness = TimeSpan.FromMinutes(15), SamplesPerFrame = 1 },
-        new() { Name = "multi", Select = "m/*", HiddenSize = 8, HorizonSteps = 8, MaxGapFrames = 2, Channels = ["a", "b", "c"], ForecastEvery = 4 },
+        new() { Name = "multi", Select = "m/*", HiddenSize = 8, HorizonSteps = 8, MaxGapFrames = 2, Channels = ["a", "b", "c"], Covariates = ["c"], Season = TimeSpan.FromHours(6), ForecastEvery = 4, Explain = true },
     ];
 
     public static TimeSpan Step { get; } = TimeSpan.FromMinutes(15);

@@ -73,7 +73,7 @@ public sealed class SeriesEvaluationTests
         for (var t = 0; t < 130; t++)
         {
             Array.Fill(buffer, t);
-            evaluation.OnFrame(t, t, double.NaN, buffer);
+            evaluation.OnFrame(t, t, double.NaN, buffer, NoExperts);
             Array.Fill(buffer, t + 1);
         }
 
@@ -92,6 +92,8 @@ public sealed class SeriesEvaluationTests
         Assert.NotEmpty(evaluation.Weeks);
     }
 
+    private static float[] NoExperts { get; } = [.. Enumerable.Repeat(float.NaN, ForecastPlan.Experts * Horizon)];
+
     private static SeriesEvaluation Make() =>
         new(Horizon, [0.05, 0.5, 0.95], 24, FirstOrigin, frame => new FramePhase((int)(frame % 24), (int)(frame % 168)));
 
@@ -103,7 +105,7 @@ public sealed class SeriesEvaluationTests
             var quantiles = new float[Horizon * 3];
             for (var h = 1; h <= Horizon; h++)
                 quantiles.AsSpan((h - 1) * 3, 3).Fill((float)forecast(t, h));
-            evaluation.OnFrame(t, value(t), double.NaN, quantiles);
+            evaluation.OnFrame(t, value(t), double.NaN, quantiles, NoExperts);
         }
 
         return evaluation;

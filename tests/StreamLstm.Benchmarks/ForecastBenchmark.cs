@@ -1,0 +1,216 @@
+using System.Diagnostics;
+using StreamLstm.Core.Forecasting;
+using StreamLstm.Core.Learning;
+using StreamLstm.Core.Numerics;
+using StreamLstm.Core.Recurrent;
+
+namespace StreamLstm.Benchmarks;
+
+/// <summary>
+/// What one frame of one stream costs on one core: score, calibrate, learn, network step, forecast of all quantiles; as a shard does it,
+/// 64 streams at a time. Hourly frames with daily and weekly seasons, H = 32, K = 48, three quantiles. Every stream has the state of one
+/// that has seen ten weeks, so all experts take part. Training has its own figures: an update of the shared weights, and how much longer
+/// blocks take while a second thread trains without pause.
+/// </summary>
+internal static class ForecastBenchmark
+{
+    private const int Streams = 10_000;
+    private const int Block = 64;
+    private const int Hidden = 32;
+    private const int WarmFrames = 24 * 70;
+
+    public static ForecastReport Run(double seconds)
+    {
+        var rows = new List<ForecastCost>();
+        foreach (var linear in new[] { false, true })
+        {
+            var fleet = new Fleet(new ForecastPlan(24, 168, 48, Hidden, [0.05, 0.5, 0.95], 1e-3, linear));
+            var quiet = fleet.Measure(seconds, null);
+            using var training = new Training(fleet.Plan);
+            var busy = fleet.Measure(seconds, training);
+            rows.Add(new ForecastCost(linear ? "rich" : "lean", Streams, quiet.Microseconds, quiet.BytesPerFrame, quiet.P99, busy.P99, training.MicrosecondsPerUpdate));
+        }
+
+        var states = new List<StateSize>();
+        foreach (var linear in new[] { false, true })
+        {
+            foreach (var horizon in new[] { 1, 4, 48 })
+            {
+                foreach (var (day, week) in new[] { (24, 168), (96, 0) })
+                {
+                    var plan = new ForecastPlan(day, week, horizon, Hidden, [0.05, 0.5, 0.95], 1e-3, linear);
+                    states.Add(new StateSize(linear ? "rich" : "lean", day, week, horizon, plan.RecordWords * 4, plan.Components.ToDictionary(c => c.Component, c => c.Bytes)));
+                }
+            }
+        }
+
+        return new ForecastReport(Machine.Processor, rows, states);
+    }
+
+    private static double Value(int stream, long frame, CounterRandom random) =>
+        100 + (10 * Math.Sin(2 * Math.PI * (frame % 24) / 24)) + random.Unit((ulong)((frame * 131) + stream)) + random.Unit((ulong)((frame * 131) + stream + 77));
+
+    private sealed class Fleet
+    {
+        private readonly SeriesModel _model;
+        private readonly LstmWorkspace _network;
+        private readonly float[][] _records;
+        private readonly CounterRandom _random = new(7);
+        private readonly float[] _inputs;
+        private readonly float[] _hidden = new float[Block * Hidden];
+        private readonly float[] _cell = new float[Block * Hidden];
+        private readonly float[] _outputs;
+        private readonly float[] _forecast;
+        private long _frame = WarmFrames;
+
+        public Fleet(ForecastPlan plan)
+        {
+            Plan = plan;
+            _model = new SeriesModel(plan);
+            _network = new LstmWorkspace(LstmForecasterWeights.Create(new LstmForecasterShape(plan.Inputs, Hidden, plan.Horizon), 3));
+            _inputs = new float[Block * plan.Inputs];
+            _outputs = new float[Block * plan.Horizon];
+            _forecast = new float[plan.Horizon * plan.Quantiles.Length];
+
+            // A few histories, each shared by many streams; their values differ from here on.
+            var histories = Enumerable.Range(0, 8).Select(History).ToArray();
+            _records = [.. Enumerable.Range(0, Streams).Select(i => (float[])histories[i % histories.Length].Clone())];
+        }
+
+        public ForecastPlan Plan { get; }
+
+        /// <summary>Times whole passes over all streams, and every block in them.</summary>
+        public (double Microseconds, double BytesPerFrame, double P99) Measure(double seconds, Training? training)
+        {
+            training?.Start();
+            for (var i = 0; i < 3; i++)
+                Pass(null);
+            var blocks = new List<double>(1_000_000);
+            var allocated = GC.GetAllocatedBytesForCurrentThread();
+            var frames = 0L;
+            var started = Stopwatch.GetTimestamp();
+            var end = started + (long)(seconds * Stopwatch.Frequency);
+            while (Stopwatch.GetTimestamp() < end)
+            {
+                Pass(blocks);
+                frames += Streams;
+            }
+
+            var elapsed = Stopwatch.GetElapsedTime(started);
+            allocated = GC.GetAllocatedBytesForCurrentThread() - allocated;
+            training?.Stop();
+            blocks.Sort();
+            return (elapsed.TotalMicroseconds / frames, allocated / (double)frames, blocks[(int)(0.99 * blocks.Count)]);
+        }
+
+        private float[] History(int stream)
+        {
+            var record = new float[Plan.RecordWords];
+            _model.Initialise(record);
+            for (var t = 0; t < WarmFrames; t++)
+                Step(new ReadOnlySpan<float[]>(ref record), t, stream);
+            return record;
+        }
+
+        private void Pass(List<double>? blocks)
+        {
+            for (var from = 0; from < Streams; from += Block)
+            {
+                var started = Stopwatch.GetTimestamp();
+                Step(_records.AsSpan(from, Math.Min(Block, Streams - from)), _frame, from);
+                blocks?.Add(Stopwatch.GetElapsedTime(started).TotalMicroseconds);
+            }
+
+            _frame++;
+        }
+
+        private void Step(ReadOnlySpan<float[]> records, long frame, int first)
+        {
+            var phase = new FramePhase((int)(frame % 24), (int)(frame % 168));
+            for (var i = 0; i < records.Length; i++)
+            {
+                if (i + 1 < records.Length)
+                    SeriesModel.Prefetch(records[i + 1]);
+                _model.Observe(records[i], Value(first + i, frame, _random), phase, null);
+                _model.WriteInputs(records[i], phase, false, [], _inputs.AsSpan(i * Plan.Inputs, Plan.Inputs));
+                _model.HiddenState(records[i]).CopyTo(_hidden.AsSpan(i * Hidden));
+                _model.CellState(records[i]).CopyTo(_cell.AsSpan(i * Hidden));
+            }
+
+            var n = records.Length;
+            VectorKernel.Step(_network, _inputs.AsSpan(0, n * Plan.Inputs), _hidden.AsSpan(0, n * Hidden), _cell.AsSpan(0, n * Hidden), _outputs.AsSpan(0, n * Plan.Horizon), n);
+            for (var i = 0; i < records.Length; i++)
+            {
+                _hidden.AsSpan(i * Hidden, Hidden).CopyTo(_model.HiddenState(records[i]));
+                _cell.AsSpan(i * Hidden, Hidden).CopyTo(_model.CellState(records[i]));
+                _model.Issue(records[i], phase, _outputs.AsSpan(i * Plan.Horizon, Plan.Horizon), [], _forecast);
+            }
+        }
+    }
+
+    /// <summary>Updates of the shared weights, one after the other, on a thread of its own: 16 windows of 24 + 32 frames.</summary>
+    private sealed class Training : IDisposable
+    {
+        private readonly BpttTrainer _trainer;
+        private readonly TrainingBatch _batch;
+        private readonly CancellationTokenSource _stop = new();
+        private Task _running = Task.CompletedTask;
+
+        public Training(ForecastPlan plan)
+        {
+            var shape = new LstmForecasterShape(plan.Inputs, Hidden, plan.Horizon);
+            _trainer = new BpttTrainer(LstmForecasterWeights.Create(shape, 3));
+            _batch = new TrainingBatch(shape, 56, 16, 24);
+            var random = new CounterRandom(9);
+            for (var t = 0; t < 56; t++)
+            {
+                for (var s = 0; s < 16; s++)
+                {
+                    foreach (ref var v in _batch.InputsAt(t, s))
+                        v = (float)random.Unit((ulong)((t * 16) + s)) - 0.5f;
+                    if (t < 24)
+                        continue;
+                    _batch.TargetsAt(t, s).Fill(0.1f);
+                    _batch.MaskAt(t, s).Fill(1);
+                }
+            }
+        }
+
+        public double MicrosecondsPerUpdate { get; private set; }
+
+        public void Start() => _running = Task.Factory.StartNew(
+            () =>
+            {
+                _trainer.Step(_batch, 1e-4f);
+                var started = Stopwatch.GetTimestamp();
+                var updates = 0;
+                while (!_stop.IsCancellationRequested)
+                {
+                    _trainer.Step(_batch, 1e-4f);
+                    updates++;
+                }
+
+                MicrosecondsPerUpdate = Stopwatch.GetElapsedTime(started).TotalMicroseconds / Math.Max(1, updates);
+            },
+            CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+        public void Stop()
+        {
+            _stop.Cancel();
+            _running.Wait();
+        }
+
+        public void Dispose() => _stop.Dispose();
+    }
+}
+
+/// <param name="Microseconds">Per frame and stream.</param>
+/// <param name="BlockP99">99th percentile of the time a block of 64 streams takes, microseconds.</param>
+/// <param name="BlockP99Training">The same beside a thread that trains without pause.</param>
+/// <param name="TrainingMicroseconds">One update of the shared weights, on that thread.</param>
+internal sealed record ForecastCost(string Tier, int Streams, double Microseconds, double BytesPerFrame, double BlockP99, double BlockP99Training, double TrainingMicroseconds);
+
+/// <summary>Bytes of one stream's state by what they are for.</summary>
+internal sealed record StateSize(string Tier, int DayFrames, int WeekFrames, int Horizon, int Bytes, IReadOnlyDictionary<string, int> Components);
+
+internal sealed record ForecastReport(string Cpu, IReadOnlyList<ForecastCost> Rows, IReadOnlyList<StateSize> States);
