@@ -97,8 +97,8 @@ internal sealed partial class RunCommand : Command
 
     private static ISampleSource Source(SourceConfiguration source, WorkerHost host) => source switch
     {
-        MqttSourceConfiguration mqtt => new MqttSource(mqtt.Settings, new BindingDecoder(mqtt.Bindings), host.Loggers.CreateLogger<MqttSource>()),
-        KafkaSourceConfiguration kafka => new KafkaSource(kafka.Settings, new BindingDecoder(kafka.Bindings), host.Loggers.CreateLogger<KafkaSource>()),
+        MqttSourceConfiguration mqtt => new MqttSource(mqtt.Settings, new BindingDecoder(mqtt.Bindings, mqtt.Limits), host.Loggers.CreateLogger<MqttSource>()),
+        KafkaSourceConfiguration kafka => new KafkaSource(kafka.Settings, new BindingDecoder(kafka.Bindings, kafka.Limits), host.Loggers.CreateLogger<KafkaSource>()),
         FileSourceConfiguration file => new FileSource(file.Settings, host.Loggers.CreateLogger<FileSource>()),
         HttpSourceConfiguration => host.Ingest!,
         SimulatorSourceConfiguration simulator => new SimulatorSource(

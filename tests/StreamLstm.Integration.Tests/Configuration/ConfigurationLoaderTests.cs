@@ -79,8 +79,14 @@ public sealed class ConfigurationLoaderTests : IDisposable
              "Sources":{
                "m":{"Type":"mqtt","Broker":"mqtts://h:8884","ClientId":"c","Username":"u","Password":" p ","KeepAlive":"1m","Tls":{"CaFile":"ca","CertificateFile":"crt","KeyFile":"key"},
                  "Qos":0,"CleanStart":true,"SessionExpiry":"2h","MaxPayloadBytes":100,"ReceiveMaximum":5,
-                 "Bindings":{"b":{"Match":"a/{x}","Format":"json","Stream":"{x}/{field}","Each":"/r","Time":{"At":"/t","Format":"dd/MM/yyyy HH:mm","Zone":"Asia/Tokyo"},
-                   "Values":{"v":{"At":"/v","Scale":2,"Offset":-1}}}}},
+                 "Limits":{"PayloadBytes":1000,"Depth":5,"Samples":7,"KeyBytes":99},
+                 "Bindings":{"b":{"Match":"a/{x}","Except":"a/b, a/#/c","Format":"json","Where":"/k=1, !/e","Stream":"{x}/{field}","Each":"/r/*","Hold":"1h","Retained":"drop",
+                     "Time":{"At":"/t","Format":"dd/MM/yyyy HH:mm","Zone":"Asia/Tokyo","Optional":true,"MaxFuture":"1m","MaxAge":"30d"},
+                     "Values":{"v":{"At":"/v","Field":"w","Unit":"kW","Kind":"counter","Scale":2,"Offset":-1}}},
+                   "f":{"Match":"f/{x}","Stream":"{x}/{ch}","Values":{"v":{"At":"/v"}},
+                     "Frame":{"Layout":"rows","Period":"4","PeriodUnit":"ms","Labels":"a,b","Anchor":"last","Scale":"/s","Origin":"1","Dimensions":"2","HeaderBytes":0}},
+                   "g":{"Preset":"ecg-frame/int16","Frame":{"Rate":"500","Labels":"II"}},
+                   "z":{"Preset":"emoncms","Time":{"Zone":"Asia/Tokyo"}}}},
                "f":{"Type":"file","Path":"x.csv","Speed":60,"Follow":true,"Table":{"TimeColumn":"t","StreamColumn":"s","ValueColumns":"a,b","Zone":"Asia/Tokyo","TimeFormat":"unix_ms"}},
                "h":{"Type":"http","MaxBodyBytes":2048,"MaxLineBytes":512},
                "k":{"Type":"kafka","BootstrapServers":"b1:9092,b2:9092","Topics":"meters, ^power.*","GroupId":"g","Client":{"security.protocol":"ssl"},
@@ -105,6 +111,16 @@ public sealed class ConfigurationLoaderTests : IDisposable
         var mqtt = Assert.IsType<MqttSourceConfiguration>(settings.Sources[3]);
         Assert.Equal(("h", 8884, "key", " p "), (mqtt.Settings.Host, mqtt.Settings.Port, mqtt.Settings.Tls?.KeyFile, mqtt.Settings.Password));
         Assert.Equal(("/t", "dd/MM/yyyy HH:mm", "Asia/Tokyo"), (mqtt.Bindings[0].Time.At, mqtt.Bindings[0].Time.Format.Name, mqtt.Bindings[0].Time.Zone.Id));
+        Assert.Equal((true, TimeSpan.FromMinutes(1), TimeSpan.FromDays(30)), (mqtt.Bindings[0].Time.Optional, mqtt.Bindings[0].Time.MaxFuture, mqtt.Bindings[0].Time.MaxAge));
+        Assert.Equal(new BindingValue { At = "/v", Field = "w", Unit = "kW", Kind = ValueKind.Counter, Scale = 2, Offset = -1 }, mqtt.Bindings[0].Values["v"]);
+        Assert.Equal(["a/b", "a/#/c"], mqtt.Bindings[0].Except);
+        Assert.Equal(["/k=1", "!/e"], mqtt.Bindings[0].Where);
+        Assert.Equal((TimeSpan.FromHours(1), RetainedPolicy.Drop), (mqtt.Bindings[0].Hold, mqtt.Bindings[0].Retained));
+        Assert.Equal(new DecodeLimits { MaxPayloadBytes = 1000, MaxDepth = 5, MaxSamples = 7, MaxKeyBytes = 99 }, mqtt.Limits);
+        Assert.Equal(new BindingFrame { Layout = FrameLayout.Rows, Period = "4", Labels = "a,b", Anchor = FrameAnchor.Last, Scale = "/s", Origin = "1", Dimensions = "2" }, mqtt.Bindings[1].Frame);
+        Assert.Equal(new BindingFrame { Layout = FrameLayout.Flat, Rate = "500", Labels = "II", HeaderBytes = 8 }, mqtt.Bindings[2].Frame);
+        Assert.Equal(["z/json", "z/value"], mqtt.Bindings.Skip(3).Select(b => b.Name));
+        Assert.All(mqtt.Bindings.Skip(3), b => Assert.Equal("Asia/Tokyo", b.Time.Zone.Id));
         var file = Assert.IsType<FileSourceConfiguration>(settings.Sources[0]).Settings;
         Assert.Equal((60.0, true, "unix_ms", "s"), (file.Speed, file.Follow, file.Tabular.TimeFormat?.Name, file.Tabular.StreamColumn));
         Assert.Equal(new HttpSourceConfiguration("h", 2048, 512), settings.Sources[1]);
@@ -138,7 +154,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
             "StreamLstm:Profiles:p:Learning is \"yes\": allowed is true or false (default true).",
             "StreamLstm:Profiles:p:Channels is an object or array: allowed is words with commas between them, in one text.",
             "StreamLstm:Sources:m:Broker is missing: it needs a URL, mqtt://host[:1883] or mqtts://host[:8883], without user and password.",
-            "StreamLstm:Sources:m:Bindings:b:Stream is \"{y}\": has {y}, which is none of {x}, {topic}, {field}, {/pointer}, {$key}.",
+            "StreamLstm:Sources:m:Bindings:b:Stream is \"{y}\": has {y}, which is none of {x}, {topic}, {field}, {/pointer}, {$key}, {$h:header}.",
             "StreamLstm:Sources:k:Type is \"redis\": allowed is one of mqtt, kafka, file, http, simulator.",
             "StreamLstm:Sources:f:Path is missing: it needs a text.",
             "StreamLstm:Sinks:s:Kinds is \"result,forecast\": allowed is words out of result, episode, dead_letter with commas between them (default result,episode,dead_letter).",
