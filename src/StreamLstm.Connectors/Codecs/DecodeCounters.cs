@@ -12,7 +12,7 @@ public sealed class DecodeCounters
     /// <summary>Messages on topics that <c>Except</c> names, or that only came because broker filters know no parts of levels.</summary>
     public long Excepted => Interlocked.Read(ref _excepted);
 
-    /// <summary>Messages that fulfil the <c>Where</c> of no binding.</summary>
+    /// <summary>Messages that fulfil the <c>Where</c> of no binding, or in which nothing is that a binding asks for and misses.</summary>
     public long Filtered => Interlocked.Read(ref _filtered);
 
     /// <summary>Sparkplug messages after which at least one was missing.</summary>

@@ -187,7 +187,7 @@ internal static class LineDecoder
             if (!LineProtocol.TryNext(ref fields, quoted: true, out var name, out var raw))
             {
                 record.Reject(DeadLetterReason.Malformed, $"A field of line {line} isn't 'name=value'.", null);
-                break;
+                return;
             }
 
             name = Unescape(name, record.Scratch.Star);

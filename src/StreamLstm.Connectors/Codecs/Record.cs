@@ -22,6 +22,7 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
     private int _usable;
     private CompiledValue? _firstBad;
     private ReadOnlySpan<byte> _firstBadText;
+    private string? _unit;
     private int _rejected;
     private int _samples;
 
@@ -36,9 +37,6 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
     public readonly SourceMessage Message => _message;
 
     public readonly ReadOnlySpan<byte> Topic => _topic;
-
-    /// <summary>Samples and rejections so far: nothing of either means that the message hasn't been accounted for.</summary>
-    public readonly int Outcomes => _samples + _rejected;
 
     /// <summary>Records of a source without times of their own.</summary>
     public readonly long Arrival => _message.RecordMicros ?? _message.ArrivalMicros;
@@ -179,6 +177,7 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
         _present = 0;
         _usable = 0;
         _firstBad = null;
+        _unit = null;
         Star = default;
     }
 
@@ -247,10 +246,7 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
         {
             // That * stands for nothing this time is no fault: a device tells what has changed, a line what it has.
             if (Array.TrueForAll(values, static v => v.IsWildcard))
-            {
-                decoder.Counters.CountFiltered();
                 return;
-            }
 
             Reject(DeadLetterReason.MissingField, values.Length == 1
                 ? $"The value {values[0].At} is absent."
@@ -268,7 +264,7 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
             var key = Key(null);
             if (Held is not null && !key.IsEmpty)
                 Held.Exchange(key, Time, _numbers);
-            Add(key, Time, _numbers, values[0], null);
+            Add(key, Time, _numbers, values[0], _unit);
         }
         else if (_firstBad is { } bad)
         {
@@ -320,15 +316,26 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
 
     public bool IsFull { get; private set; }
 
+    /// <summary>The message isn't one of those that hold values.</summary>
+    public bool IsExcepted { get; set; }
+
     public void Reject(string reason, string detail, string? stream)
     {
         if (_rejected++ < MaxLetters)
             batch.AddDeadLetter(DeadLetter.Create(reason, _message.Source, _message.Position, $"Binding {binding.Settings.Name}: {detail}", _message.ArrivalMicros, _message.Payload, stream));
     }
 
-    /// <summary>After the last record of the message.</summary>
+    /// <summary>After the last record of the message: whatever it was, it is counted.</summary>
     public readonly void End()
     {
+        if (_samples + _rejected == 0)
+        {
+            if (IsExcepted)
+                decoder.Counters.CountExcepted();
+            else
+                decoder.Counters.CountFiltered();
+        }
+
         if (_rejected > MaxLetters)
             batch.AddDeadLetter(DeadLetter.Create(DeadLetterReason.Malformed, _message.Source, _message.Position, $"Binding {binding.Settings.Name}: {_rejected - MaxLetters} more records or values of this payload can't be used.", _message.ArrivalMicros, _message.Payload));
     }
@@ -500,6 +507,7 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
             Add(key, Time, new ReadOnlySpan<double>(in number), value, unit);
         }
 
+        _unit ??= unit;
         _numbers[index] = number;
         _usable++;
     }

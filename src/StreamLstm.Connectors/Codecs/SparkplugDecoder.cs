@@ -39,7 +39,7 @@ internal static class SparkplugDecoder
         var type = n is 4 or 5 && topic[levels[0]].SequenceEqual("spBv1.0"u8) ? TypeOf(topic[levels[2]], n == 5) : MessageType.Other;
         if (type is MessageType.Command || (n == 3 && topic[levels[1]].SequenceEqual("STATE"u8)))
         {
-            record.Decoder.Counters.CountExcepted();
+            record.IsExcepted = true;
             return true;
         }
 
@@ -112,7 +112,7 @@ internal static class SparkplugDecoder
                 if (Session(ref record) is { } session && node.Session is { } current && session != current)
                 {
                     // The will of an earlier connection, of which the broker learnt only now.
-                    record.Decoder.Counters.CountExcepted();
+                    record.IsExcepted = true;
                     return;
                 }
 
@@ -222,12 +222,8 @@ internal static class SparkplugDecoder
             record.Decoder.Sparkplug.AskForRebirth(node, record.Message.ArrivalMicros);
             record.Reject(DeadLetterReason.Stale, $"{unknown} metrics of node {node.Group}/{node.Name} have aliases that no birth has introduced; a rebirth is needed.", null);
         }
-        else if (record.Outcomes == 0)
-        {
-            // A birth without our metrics is no news, nor is data that reports only others.
-            record.Decoder.Counters.CountFiltered();
-        }
 
+        // A birth without our metrics is no news, nor is data that reports only others.
         record.Write(optional: true);
     }
 
