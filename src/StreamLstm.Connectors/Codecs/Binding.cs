@@ -40,7 +40,8 @@ internal sealed record Operand(OperandKind Kind, string Text, byte[] Utf8, int I
 
 /// <param name="Literal">Null = it only has to be there.</param>
 /// <param name="Negated">It must not be there.</param>
-internal sealed record Condition(Operand Operand, byte[]? Literal, bool Negated);
+/// <param name="Next">Another one that will do as well; null = none.</param>
+internal sealed record Condition(Operand Operand, byte[]? Literal, bool Negated, Condition? Next);
 
 internal sealed record CompiledValue
 {
@@ -185,8 +186,6 @@ internal sealed class Binding
     /// <summary>Null unless values are held.</summary>
     public HeldValues? Held { get; }
 
-    public bool HasTime => TimePlace != TimePlace.Arrival || Format is PayloadFormat.Influx or PayloadFormat.Sparkplug;
-
     private bool IsJson => Format is PayloadFormat.Json or PayloadFormat.JsonSr or PayloadFormat.CloudEvents;
 
     private bool IsBinary => Format is PayloadFormat.Int16 or PayloadFormat.Float32;
@@ -275,23 +274,31 @@ internal sealed class Binding
         var conditions = new List<Condition>();
         foreach (var text in Settings.Where)
         {
-            var negated = text.StartsWith('!');
-            var body = (negated ? text[1..] : text).Trim();
-            var equals = body.IndexOf('=', StringComparison.Ordinal);
-            var left = (equals < 0 ? body : body[..equals]).Trim();
-            var literal = equals < 0 ? null : body[(equals + 1)..].Trim();
-            var operand = left.StartsWith('/') && IsJson
-                ? JsonSlots.IsPointer(left) ? new Operand(OperandKind.Root, left, [], Root.Add(left, container: IsExistence(literal))) : null
-                : Other(left);
-            if (operand is null || operand.Kind is OperandKind.Field or OperandKind.Star or OperandKind.Channel || (negated && equals >= 0))
-                _problems.Add(new("Where", text, $"must be a condition such as {(IsJson ? "/method=NotifyStatus, /data or !/error" : Format == PayloadFormat.Influx ? "measurement=meter, tag:site=a or !tag:test" : "$h:type=reading")}"));
+            Condition? condition = null;
+            var good = true;
+            foreach (var alternative in text.Split('|').Reverse())
+                good &= (condition = Alternative(alternative.Trim(), condition)) is not null;
+            if (good)
+                conditions.Add(condition!);
             else
-                conditions.Add(new(operand, IsExistence(literal) ? null : Encoding.UTF8.GetBytes(literal!), negated));
+                _problems.Add(new("Where", text, $"must be a condition such as {(IsJson ? "/method=NotifyStatus, /data or !/error" : Format == PayloadFormat.Influx ? "measurement=meter, tag:site=a or !tag:test" : "$h:type=reading")}"));
         }
 
         Where = [.. conditions];
+    }
 
-        static bool IsExistence(string? literal) => literal is null or "*";
+    private Condition? Alternative(string text, Condition? next)
+    {
+        var negated = text.StartsWith('!');
+        var body = (negated ? text[1..] : text).Trim();
+        var equals = body.IndexOf('=', StringComparison.Ordinal);
+        var left = (equals < 0 ? body : body[..equals]).Trim();
+        var literal = equals < 0 ? null : body[(equals + 1)..].Trim();
+        var exists = literal is null or "*";
+        var operand = left.StartsWith('/') && IsJson
+            ? JsonSlots.IsPointer(left) ? new Operand(OperandKind.Root, left, [], Root.Add(left, container: exists)) : null
+            : Other(left);
+        return operand is null || (negated && equals >= 0) ? null : new(operand, exists ? null : Encoding.UTF8.GetBytes(literal!), negated, next);
     }
 
     private void CompileTime()
@@ -435,6 +442,8 @@ internal sealed class Binding
             _problems.Add(new("Values", string.Join(", ", values.Select(v => v.Name)), Format == PayloadFormat.Text ? "must be one value: a text payload is one number" : "must be one value: a binary frame has only samples"));
         else if (Frame is not null && (values.Count > 1 || values.Exists(v => v.IsWildcard)))
             _problems.Add(new("Values", string.Join(", ", values.Select(v => v.Name)), "must be one value without *: the samples of the frame"));
+        if (values.Count > BindingDecoder.MaxChannels)
+            _problems.Add(new("Values", values.Count.ToString(CultureInfo.InvariantCulture), $"must be at most {BindingDecoder.MaxChannels} values"));
         Values = [.. values];
     }
 

@@ -75,7 +75,7 @@ public sealed record BindingSettings
 
     /// <summary>
     /// Conditions, all of which a message must fulfil: <c>/pointer=literal</c>, <c>/pointer</c> (is there), <c>!/pointer</c> (is
-    /// absent); instead of a pointer also <c>$h:header</c>, <c>ce:attribute</c>, <c>tag:name</c>, <c>measurement</c>.
+    /// absent); alternatives have <c>|</c> between them. Instead of a pointer also <c>$h:header</c>, <c>ce:attribute</c>, <c>tag:name</c>, <c>measurement</c>.
     /// </summary>
     public IReadOnlyList<string> Where { get; init; } = [];
 

@@ -47,12 +47,6 @@ internal sealed class HeldValues(TimeSpan hold)
             }
         }
     }
-
-    public void Clear()
-    {
-        lock (_entries)
-            _entries.Clear();
-    }
 }
 
 /// <summary>Byte strings as dictionary keys, looked up by span.</summary>

@@ -64,6 +64,9 @@ public static class Presets
             Name = "zigbee2mqtt",
             Match = "zigbee2mqtt/{dev...}",
             Except = ["zigbee2mqtt/bridge/#", "zigbee2mqtt/#/set", "zigbee2mqtt/#/get", "zigbee2mqtt/#/availability"],
+
+            // Door contacts and lamps report under the same topics.
+            Where = ["/power|/energy|/temperature|/humidity"],
             Stream = "{dev}/{field}",
             Time = new() { At = "/last_seen", Optional = true },
             Values = Values(

@@ -38,9 +38,6 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
 
     public readonly ReadOnlySpan<byte> Topic => _topic;
 
-    /// <summary>Records of a source without times of their own.</summary>
-    public readonly long Arrival => _message.RecordMicros ?? _message.ArrivalMicros;
-
     /// <summary>Slots from the root of the payload, from the element, and of a CloudEvent.</summary>
     public ReadOnlySpan<JsonSlot> Root { get; set; }
 
@@ -72,16 +69,7 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
     {
         foreach (var condition in binding.Where)
         {
-            if (onlyEnvelope && condition.Operand.Kind == OperandKind.Root)
-                continue;
-            bool holds;
-            if (condition.Literal is { } literal)
-                holds = Resolve(condition.Operand, null).SequenceEqual(literal);
-            else if (condition.Operand.Kind == OperandKind.Root)
-                holds = Root[condition.Operand.Index].IsPresent;
-            else
-                holds = !Resolve(condition.Operand, null).IsEmpty;
-            if (holds == condition.Negated)
+            if (!Holds(condition, onlyEnvelope))
                 return false;
         }
 
@@ -121,8 +109,8 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
             return false;
         }
 
-        Time = Arrival;
-        return true;
+        Time = _message.ArrivalMicros;
+        return _message.RecordMicros is not { } stamp || TryTime(stamp);
     }
 
     /// <summary>The place of the time is empty.</summary>
@@ -442,6 +430,26 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
         operand.Utf8.CopyTo(name[3..]);
         var text = Header(name);
         return text.IsEmpty ? Header(operand.Utf8) : text;
+    }
+
+    private readonly bool Holds(Condition? condition, bool onlyEnvelope)
+    {
+        for (; condition is not null; condition = condition.Next)
+        {
+            bool holds;
+            if (onlyEnvelope && condition.Operand.Kind == OperandKind.Root)
+                return true;
+            if (condition.Literal is { } literal)
+                holds = Resolve(condition.Operand, null).SequenceEqual(literal);
+            else if (condition.Operand.Kind == OperandKind.Root)
+                holds = Root[condition.Operand.Index].IsPresent;
+            else
+                holds = !Resolve(condition.Operand, null).IsEmpty;
+            if (holds != condition.Negated)
+                return true;
+        }
+
+        return false;
     }
 
     private static bool IsName(string header, scoped ReadOnlySpan<byte> name)

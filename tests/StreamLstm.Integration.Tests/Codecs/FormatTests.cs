@@ -86,10 +86,11 @@ public sealed class FormatTests
     {
         var decoding = new Decoding(
             s_json with { Name = "a", Where = ["/type=a", "!/error"], Stream = "a" },
-            s_json with { Name = "b", Where = ["/type=b"], Stream = "b" },
+            s_json with { Name = "b", Where = ["/type=b | !/type", "!/data"], Stream = "b" },
             s_json with { Name = "c", Where = ["/data", "$h:x=1"], Stream = "c" });
         Assert.Equal([$"a {T} 1000 W gauge"], decoding.Decode("m/1", """{"type":"a","p":1}"""));
         Assert.Equal([$"b {T} 1000 W gauge"], decoding.Decode("m/1", """{"type":"b","p":1,"error":null}"""));
+        Assert.Equal([$"b {T} 1000 W gauge"], decoding.Decode("m/1", """{"p":1}"""));
         Assert.Equal([$"c {T} 1000 W gauge"], decoding.Decode("m/1", """{"data":{},"p":1}""", headers: [("X", "1")]));
         Assert.Empty(decoding.Decode("m/1", """{"data":{},"p":1}"""));
         Assert.Empty(decoding.Decode("m/1", """{"type":"a","error":1,"p":1}"""));
@@ -114,6 +115,8 @@ public sealed class FormatTests
         var batch = new SampleBatch();
         new BindingDecoder([s_json]).Decode(new SourceMessage { Source = "t", Topic = "m/a", Payload = """{"p":1}"""u8, ArrivalMicros = 5_000_000, RecordMicros = 3_000_000, Position = "p" }, batch);
         Assert.Equal((3_000_000, 5_000_000), (batch.EventTime(0), batch.Arrival(0)));
+        new BindingDecoder([s_json]).Decode(new SourceMessage { Source = "t", Topic = "m/a", Payload = """{"p":1}"""u8, ArrivalMicros = 5_000_000, RecordMicros = 900_000_000, Position = "p" }, batch);
+        Assert.Equal(DeadLetterReason.Future, Assert.Single(batch.DeadLetters).Reason);
     }
 
     [Fact]
@@ -347,6 +350,7 @@ public sealed class FormatTests
             ("Except", s_json with { Except = ["a/b+"] }),
             ("Where", s_json with { Where = ["method=1"] }),
             ("Where", s_json with { Where = ["!/a=1"] }),
+            ("Where", s_json with { Where = ["/a|b"] }),
             ("Each", s_json with { Each = "/a*/b/*" }),
             ("Time:At", s_json with { Time = new() { At = "ce:time" } }),
             ("Time:At", s_plug with { Time = new() { At = "/t" } }),

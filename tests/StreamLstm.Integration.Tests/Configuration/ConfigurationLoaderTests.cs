@@ -168,6 +168,36 @@ public sealed class ConfigurationLoaderTests : IDisposable
     }
 
     [Fact]
+    public void Bindings_say_everything_that_is_wrong_with_them_at_once()
+    {
+        var errors = Invalid("""
+            {"Sources":{"m":{"Type":"mqtt","Broker":"mqtt://h","Limits":{"Depth":0},"Bindings":{
+              "a":{"Values":{"v":{"At":"/v"}}},
+              "b":{"Preset":"shelly"},
+              "c":{"Preset":"shelly-gen2","Match":"x/{dev}","Retained":"never"},
+              "d":{"Preset":"tasmota","Except":"a/b+","Where":"method","Time":{"MaxAge":"0s"}},
+              "e":{"Match":"a/{x}","Stream":"{x}/{ch}","Format":"xml","Values":{"v":{"At":"/v","Kind":"level","Units":"W"}}},
+              "f":{"Match":"a/{x}","Stream":"{x}","Frame":{"Layout":"rows"},"Values":{"v":{"At":"/v"}}}}}}}
+            """);
+        string[] expected =
+        [
+            "StreamLstm:Sources:m:Limits:Depth is \"0\": allowed is a whole number from 1 to 1000 (default 64).",
+            "StreamLstm:Sources:m:Bindings:a:Match: is needed without a Preset.",
+            "StreamLstm:Sources:m:Bindings:a:Stream: is needed without a Preset.",
+            $"StreamLstm:Sources:m:Bindings:b:Preset is \"shelly\": allowed is one of {string.Join(", ", Presets.Names)}.",
+            "StreamLstm:Sources:m:Bindings:c:Match: can't be given beside a preset of several parts; use one of shelly-gen2/notify-em, shelly-gen2/em, shelly-gen2/emdata, shelly-gen2/switch instead.",
+            "StreamLstm:Sources:m:Bindings:d:Time:MaxAge is \"0s\": allowed is a duration such as 250ms, 30s, 15m, 24h or 7d from 1s to 36500d (default 7300d).",
+            "StreamLstm:Sources:m:Bindings:e:Format is \"xml\": allowed is one of json, text, csv, influx, sparkplug, obis, json-sr, cloudevents, int16, float32 (default json).",
+            "StreamLstm:Sources:m:Bindings:e:Values:v:Kind is \"level\": allowed is one of gauge, counter, delta (default gauge).",
+            "StreamLstm:Sources:m:Bindings:e:Values:v:Units is not a known key; did you mean Unit?",
+            "StreamLstm:Sources:m:Bindings:f:Frame:Rate: either Rate or Period must be given.",
+        ];
+        Assert.Equal(expected.Order(), errors.Order());
+        var second = Invalid("""{"Sources":{"m":{"Type":"mqtt","Broker":"mqtt://h","Bindings":{"d":{"Preset":"tasmota","Except":"a/b+","Where":"method"}}}}}""");
+        Assert.Equal(["StreamLstm:Sources:m:Bindings:d:Except is \"a/b+\"", "StreamLstm:Sources:m:Bindings:d:Where is \"method\""], second.Select(e => e[..e.IndexOf(": ", StringComparison.Ordinal)]));
+    }
+
+    [Fact]
     public void Environment_beats_secrets_and_secrets_beat_the_file()
     {
         var secrets = Directory.CreateDirectory(Path.Combine(_folder, "secrets")).FullName;
