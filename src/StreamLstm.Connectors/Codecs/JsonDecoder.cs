@@ -25,6 +25,10 @@ internal static class JsonDecoder
                 return true;
             if (record.Binding.Format == PayloadFormat.CloudEvents)
                 return Event(ref record);
+
+            // A byte order mark has no meaning in UTF-8, yet some write it.
+            if (start == 0 && payload.StartsWith("\uFEFF"u8))
+                start = 3;
             return Document(ref record, start, payload.Length - start);
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)

@@ -67,7 +67,7 @@ internal static class LineDecoder
     {
         if (time.IsEmpty)
         {
-            if (!record.TryArrival())
+            if (!record.TryTime())
                 return;
         }
         else

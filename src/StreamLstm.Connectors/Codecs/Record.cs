@@ -86,7 +86,7 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
         if (operand.Kind is OperandKind.Element or OperandKind.Root)
         {
             var slot = (operand.Kind == OperandKind.Root ? Root : Element)[operand.Index];
-            if (!slot.IsPresent)
+            if (!slot.IsPresent || (slot.Type == JsonTokenType.Null && binding.Settings.Time.Optional))
                 return TryAbsent();
             text = Text(slot);
         }

@@ -85,9 +85,9 @@ internal static class SparkplugDecoder
         var lookup = node.Devices.GetAlternateLookup<ReadOnlySpan<byte>>();
         if (lookup.TryGetValue(name, out var device))
             return device;
-        if (node.Devices.Count >= SparkplugNodes.MaxNodes)
+        if (node.Devices.Count >= SparkplugNodes.MaxNodes || !record.Decoder.Sparkplug.TryTake())
         {
-            record.Reject(DeadLetterReason.StreamLimit, $"Node {node.Group}/{node.Name} has more than {SparkplugNodes.MaxNodes} devices.", null);
+            record.Reject(DeadLetterReason.StreamLimit, $"There are more than {SparkplugNodes.MaxNodes} devices at node {node.Group}/{node.Name}, or {SparkplugNodes.MaxEntries} devices and metrics in all.", null);
             return null;
         }
 
@@ -103,7 +103,7 @@ internal static class SparkplugDecoder
         {
             case MessageType.NodeBirth:
                 foreach (var other in node.Devices.Values)
-                    other.Die();
+                    other.Die(nodes);
                 node.Sequence = (int)(seq ?? 0) & 255;
                 node.Session = null;
                 node.AskedMicros = null;
@@ -136,7 +136,7 @@ internal static class SparkplugDecoder
 
         if (type is MessageType.NodeBirth or MessageType.DeviceBirth)
         {
-            device.Die();
+            device.Die(nodes);
             device.State = SparkplugState.Alive;
         }
         else if (device.State != SparkplugState.Alive)
@@ -158,7 +158,7 @@ internal static class SparkplugDecoder
     {
         if (device.State == SparkplugState.Alive)
             record.Decoder.Counters.CountDeath();
-        device.Die();
+        device.Die(record.Decoder.Sparkplug);
     }
 
     /// <summary>A hole in the numbers means a lost message. What is here stays valid, yet values may have changed unseen.</summary>
@@ -195,8 +195,12 @@ internal static class SparkplugDecoder
                 continue;
             }
 
-            if (isBirth)
-                Introduce(node, device, in metric);
+            if (isBirth && !TryIntroduce(record.Decoder.Sparkplug, node, device, in metric))
+            {
+                record.Reject(DeadLetterReason.StreamLimit, $"There are more than {SparkplugNodes.MaxEntries} Sparkplug devices and metrics.", null);
+                break;
+            }
+
             var known = metric.Name.IsEmpty ? device.Aliases.GetValueOrDefault(metric.Alias) : ByName(device, metric.Name);
             var name = known is null ? metric.Name : known.Name;
             if (name.IsEmpty)
@@ -245,16 +249,20 @@ internal static class SparkplugDecoder
         }
     }
 
-    private static void Introduce(SparkplugNode node, SparkplugDevice device, in Metric metric)
+    private static bool TryIntroduce(SparkplugNodes nodes, SparkplugNode node, SparkplugDevice device, in Metric metric)
     {
-        if (metric.Name.IsEmpty)
-            return;
+        // A name that comes twice in a birth keeps its first meaning, and its one place in the budget.
+        if (metric.Name.IsEmpty || ByName(device, metric.Name) is not null)
+            return true;
         if (metric.Name.SequenceEqual("bdSeq"u8))
             node.Session = metric.Bits;
+        if (!nodes.TryTake())
+            return false;
         var known = new SparkplugMetric(metric.Name.ToArray(), metric.DataType, EngineeringUnit(metric.Properties).ToArray());
         device.Names[known.Name] = known;
         if (metric.HasAlias)
             device.Aliases[metric.Alias] = known;
+        return true;
     }
 
     private static SparkplugMetric? ByName(SparkplugDevice device, ReadOnlySpan<byte> name) =>

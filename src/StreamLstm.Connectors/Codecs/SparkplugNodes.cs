@@ -36,9 +36,10 @@ internal sealed class SparkplugDevice
     /// <summary>Values held between messages, until a death.</summary>
     public HeldValues? Held { get; set; }
 
-    public void Die()
+    public void Die(SparkplugNodes nodes)
     {
         State = SparkplugState.Dead;
+        nodes.Release(Names.Count);
         Aliases.Clear();
         Names.Clear();
         Held = null;
@@ -75,9 +76,13 @@ internal sealed class SparkplugNodes(DecodeCounters counters)
     /// <summary>Also of devices per node.</summary>
     public const int MaxNodes = 10_000;
 
+    /// <summary>Devices and metrics of all nodes together; a few hundred bytes each.</summary>
+    public const int MaxEntries = 1_000_000;
+
     private const long AskAgainMicros = 30_000_000;
 
     private readonly Dictionary<byte[], SparkplugNode> _nodes = new(Utf8Comparer.Instance);
+    private int _entries;
 
     public event Action<string, string>? RebirthRequested;
 
@@ -97,6 +102,17 @@ internal sealed class SparkplugNodes(DecodeCounters counters)
             return node;
         }
     }
+
+    /// <summary>Takes one entry of memory; false if all are taken.</summary>
+    public bool TryTake()
+    {
+        if (Interlocked.Increment(ref _entries) <= MaxEntries)
+            return true;
+        Interlocked.Decrement(ref _entries);
+        return false;
+    }
+
+    public void Release(int entries) => Interlocked.Add(ref _entries, -entries);
 
     /// <summary>Asks once, and again if no birth has come for a while.</summary>
     public void AskForRebirth(SparkplugNode node, long arrivalMicros)

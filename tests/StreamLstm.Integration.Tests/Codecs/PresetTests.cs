@@ -24,6 +24,7 @@ public sealed class PresetTests
         { "zigbee2mqtt", "zigbee2mqtt/attic/freezer", """{"energy":3.25,"power":88,"linkquality":120,"last_seen":1795240790500}""", "attic/freezer/energy 2026-11-21T05:59:50.5Z 3250 Wh counter|attic/freezer/power 2026-11-21T05:59:50.5Z 88 W gauge" },
         { "zigbee2mqtt", "zigbee2mqtt/hall", """{"temperature":19.75,"humidity":51}""", "hall/humidity 2026-11-21T06:00:00Z 51 % gauge|hall/temperature 2026-11-21T06:00:00Z 19.75 °C gauge" },
         { "zigbee2mqtt", "zigbee2mqtt/attic/freezer/set", """{"power":1}""", "" },
+        { "zigbee2mqtt", "zigbee2mqtt/cellar", "\uFEFF{\"power\":3,\"last_seen\":null}", "cellar/power 2026-11-21T06:00:00Z 3 W gauge" },
         { "zigbee2mqtt", "zigbee2mqtt/door", """{"contact":true,"battery":90}""", "" },
         { "zigbee2mqtt", "zigbee2mqtt/bridge/state", """{"state":"online"}""", "" },
         { "dsmr-reader", "dsmr/json", """{"id":7,"timestamp":"2026-11-21T05:59:50Z","electricity_delivered_1":"811.250","electricity_delivered_2":"0.500","electricity_currently_delivered":"0.315","electricity_currently_returned":"0.000"}""", "dsmr/power 2026-11-21T05:59:50Z 315 W gauge|dsmr/power_returned 2026-11-21T05:59:50Z 0 W gauge|dsmr/t1 2026-11-21T05:59:50Z 811250 Wh counter|dsmr/t2 2026-11-21T05:59:50Z 500 Wh counter" },
