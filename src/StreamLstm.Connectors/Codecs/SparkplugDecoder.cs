@@ -136,8 +136,10 @@ internal static class SparkplugDecoder
 
         if (type is MessageType.NodeBirth or MessageType.DeviceBirth)
         {
+            // Whatever becomes of the values, what they mean holds for all data to come.
             device.Die(nodes);
             device.State = SparkplugState.Alive;
+            Introduce(ref record, node, device);
         }
         else if (device.State != SparkplugState.Alive)
         {
@@ -151,7 +153,20 @@ internal static class SparkplugDecoder
 
         if (record.Binding.Settings.Hold > TimeSpan.Zero)
             record.Held = device.Held ??= new HeldValues(record.Binding.Settings.Hold);
-        Metrics(ref record, node, device, millis, isBirth: type is MessageType.NodeBirth or MessageType.DeviceBirth);
+        Metrics(ref record, node, device, millis);
+    }
+
+    private static void Introduce(ref Record record, SparkplugNode node, SparkplugDevice device)
+    {
+        var reader = new ProtobufReader(record.Message.Payload);
+        while (reader.Read())
+        {
+            var metric = new Metric();
+            if (reader.Field != 2 || !metric.TryRead(reader.Bytes) || TryIntroduce(record.Decoder.Sparkplug, node, device, in metric))
+                continue;
+            record.Reject(DeadLetterReason.StreamLimit, $"There are more than {SparkplugNodes.MaxEntries} Sparkplug devices and metrics.", null);
+            return;
+        }
     }
 
     private static void Die(ref Record record, SparkplugDevice device)
@@ -166,7 +181,8 @@ internal static class SparkplugDecoder
     {
         if (seq is not { } number)
             return;
-        if (node.Sequence >= 0 && (int)(number & 255) != ((node.Sequence + 1) & 255))
+        // Whoever isn't sent the node's own messages can't miss one.
+        if (node.Own.State == SparkplugState.Alive && node.Sequence >= 0 && (int)(number & 255) != ((node.Sequence + 1) & 255))
         {
             record.Decoder.Counters.CountSequenceGap();
             record.Decoder.Sparkplug.AskForRebirth(node, record.Message.ArrivalMicros);
@@ -175,7 +191,7 @@ internal static class SparkplugDecoder
         node.Sequence = (int)(number & 255);
     }
 
-    private static void Metrics(ref Record record, SparkplugNode node, SparkplugDevice device, ulong? millis, bool isBirth)
+    private static void Metrics(ref Record record, SparkplugNode node, SparkplugDevice device, ulong? millis)
     {
         if (!TryStamp(ref record, millis))
             return;
@@ -193,12 +209,6 @@ internal static class SparkplugDecoder
             {
                 record.Reject(DeadLetterReason.Malformed, "A metric isn't valid protobuf.", null);
                 continue;
-            }
-
-            if (isBirth && !TryIntroduce(record.Decoder.Sparkplug, node, device, in metric))
-            {
-                record.Reject(DeadLetterReason.StreamLimit, $"There are more than {SparkplugNodes.MaxEntries} Sparkplug devices and metrics.", null);
-                break;
             }
 
             var known = metric.Name.IsEmpty ? device.Aliases.GetValueOrDefault(metric.Alias) : ByName(device, metric.Name);

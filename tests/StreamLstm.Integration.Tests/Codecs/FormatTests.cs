@@ -258,6 +258,18 @@ public sealed class FormatTests
     }
 
     [Fact]
+    public void A_birth_whose_values_cannot_be_used_still_says_what_the_data_mean()
+    {
+        var decoding = new Decoding(s_plug);
+        Assert.Empty(decoding.Decode("spBv1.0/g/DBIRTH/gw/m7", Birth(1), arrival: "2026-11-20T06:00:00Z"));
+        Assert.All(decoding.Reasons, r => Assert.Equal(DeadLetterReason.Future, r));
+        Assert.Equal(["gw/m7/power 2026-11-21T05:59:51Z 7 W gauge"], decoding.Decode("spBv1.0/g/DDATA/gw/m7", Data(1, seq: 9)));
+
+        // The device's messages alone say nothing about those of the node in between.
+        Assert.Equal((0, 0), (decoding.Decoder.Counters.SequenceGaps, decoding.Decoder.Counters.RebirthRequests));
+    }
+
+    [Fact]
     public void After_a_death_nothing_counts_until_the_next_birth()
     {
         var decoding = new Decoding(new BindingDecoder([s_plug with { Hold = TimeSpan.FromHours(1) }, s_plug with { Name = "node", Match = "spBv1.0/{group}/{type}/{node}", Stream = "{node}/{field}" }]));
