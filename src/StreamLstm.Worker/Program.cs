@@ -10,6 +10,7 @@ var root = new RootCommand("StreamLstm: real-time forecasts and anomaly scores w
     new ConfigCommand(),
     new BacktestCommand(),
     new BenchmarkCommand(),
+    new SourcesCommand(),
     new ModelsCommand(),
     new HealthcheckCommand(),
     new VersionCommand(),
@@ -18,7 +19,8 @@ var root = new RootCommand("StreamLstm: real-time forecasts and anomaly scores w
 foreach (var command in ViewCommands.All())
     root.Add(command);
 
-var parsed = root.Parse(args);
+// @FILE is a payload here, not a file with further arguments.
+var parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
 if (parsed.Errors.Count > 0 && parsed.Action is not HelpAction)
     return Terminal.Refuse(parsed.Errors.Select(e => e.Message), "See streamlstm --help.");
 return await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = TimeSpan.FromSeconds(40) });

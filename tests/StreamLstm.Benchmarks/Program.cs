@@ -58,8 +58,24 @@ switch (args.FirstOrDefault())
             return report.Rows.Any(row => row.BytesPerFrame > 0) ? 1 : 0;
         }
 
+    case "decode":
+        {
+            var report = DecodeBenchmark.Run(
+                options.GetValueOrDefault("--filter", ""), double.Parse(options.GetValueOrDefault("--seconds", "2"), CultureInfo.InvariantCulture));
+            Write(report);
+            Console.WriteLine(report.Cpu);
+            Console.WriteLine("path           payload bytes  samples  M samples/s  bytes/sample");
+            foreach (var row in report.Rows)
+            {
+                Console.WriteLine(FormattableString.Invariant(
+                    $"{row.Path,-14} {row.PayloadBytes,13} {row.SamplesPerMessage,8} {row.SamplesPerS / 1e6,12:F2} {row.BytesPerSample,13:F3}"));
+            }
+
+            return report.Rows.Any(row => row.BytesPerSample > 0.01) ? 1 : 0;
+        }
+
     default:
-        Console.Error.WriteLine("usage: kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT] | forecast [--json OUT] [--seconds N]");
+        Console.Error.WriteLine("usage: decode [--json OUT] [--filter TEXT] [--seconds N] | kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT] | forecast [--json OUT] [--seconds N]");
         return 2;
 }
 

@@ -2,6 +2,9 @@ using StreamLstm.Runtime.Ingress;
 
 namespace StreamLstm.Connectors.Codecs;
 
+/// <summary>A Kafka header or an MQTT 5 user property.</summary>
+public readonly record struct MessageHeader(string Name, ReadOnlyMemory<byte> Value);
+
 /// <summary>One message as a broker delivered it; spans are valid only during the call.</summary>
 public readonly ref struct SourceMessage
 {
@@ -17,10 +20,15 @@ public readonly ref struct SourceMessage
     /// <summary>Unix microseconds.</summary>
     public required long ArrivalMicros { get; init; }
 
+    /// <summary>The broker's own time stamp of the message in Unix microseconds; null = it has none.</summary>
+    public long? RecordMicros { get; init; }
+
     /// <summary>For dead letters: where in the source this message lies.</summary>
     public required string Position { get; init; }
 
     public bool Retained { get; init; }
+
+    public IReadOnlyList<MessageHeader>? Headers { get; init; }
 }
 
 /// <summary>Turns one message into samples, or into a dead letter with a reason; never throws for bad input.</summary>
@@ -28,6 +36,9 @@ public interface IPayloadDecoder
 {
     /// <summary>MQTT subscription filters that cover every binding of the source.</summary>
     IReadOnlyList<string> Subscriptions { get; }
+
+    /// <summary>Whether headers need to be read from the broker.</summary>
+    bool UsesHeaders => false;
 
     void Decode(in SourceMessage message, SampleBatch batch);
 }

@@ -5,8 +5,8 @@ using System.Text;
 namespace StreamLstm.Connectors.Codecs;
 
 /// <summary>
-/// Reads every form of timestamp the connectors meet, from UTF-8, into Unix microseconds. Allocation-free except inside the
-/// ambiguous hour of a zone and for .NET custom formats of local times.
+/// Reads every form of timestamp the connectors meet, from UTF-8, into Unix microseconds. Allocation-free except
+/// for .NET custom formats.
 /// </summary>
 public static class TimestampParser
 {
@@ -51,35 +51,42 @@ public static class TimestampParser
 
     /// <summary>
     /// Local wall-clock time to Unix microseconds. In the autumn overlap the candidate nearest to <paramref name="arrivalMicros"/>
-    /// wins; a time inside the spring gap is shifted forward by the gap's length.
+    /// wins; a time inside the spring gap (or a day that a zone skipped) is shifted forward by the gap's length.
+    /// <para>
+    /// An instant belongs to the wall time if the offset that holds there leads to it. Offsets are at most 14 hours, so those that come
+    /// into question hold a day before or a day after, or at what these lead to.
+    /// </para>
     /// </summary>
     public static long FromLocal(DateTime local, TimeZoneInfo zone, long arrivalMicros)
     {
         ArgumentNullException.ThrowIfNull(zone);
-        local = DateTime.SpecifyKind(local, DateTimeKind.Unspecified);
-        var wall = (local.Ticks - DateTime.UnixEpoch.Ticks) / TimeSpan.TicksPerMicrosecond;
+        var wall = DateTime.SpecifyKind(local, DateTimeKind.Utc);
+        var wallMicros = (wall.Ticks - DateTime.UnixEpoch.Ticks) / TimeSpan.TicksPerMicrosecond;
         if (!zone.SupportsDaylightSavingTime && zone.BaseUtcOffset == TimeSpan.Zero)
-            return wall;
+            return wallMicros;
+        if (wall.Year is 1 or 9999)
+            return wallMicros - Micros(zone.BaseUtcOffset);
 
-        if (zone.IsAmbiguousTime(local))
+        var before = zone.GetUtcOffset(wall.AddDays(-1));
+        var after = zone.GetUtcOffset(wall.AddDays(1));
+        var atBefore = zone.GetUtcOffset(wall - before);
+        if (before == after && atBefore == before)
+            return wallMicros - Micros(before);
+
+        ReadOnlySpan<TimeSpan> offsets = [before, after, atBefore, zone.GetUtcOffset(wall - after)];
+        var best = long.MaxValue;
+        foreach (var offset in offsets)
         {
-            var best = long.MaxValue;
-            foreach (var offset in zone.GetAmbiguousTimeOffsets(local))
-            {
-                var candidate = wall - Micros(offset);
-                if (best == long.MaxValue || Distance(candidate, arrivalMicros) < Distance(best, arrivalMicros)
-                    || (Distance(candidate, arrivalMicros) == Distance(best, arrivalMicros) && candidate < best))
-                    best = candidate;
-            }
-
-            return best;
+            var candidate = wallMicros - Micros(offset);
+            if (zone.GetUtcOffset(wall - offset) != offset)
+                continue;
+            if (best == long.MaxValue || Distance(candidate, arrivalMicros) < Distance(best, arrivalMicros)
+                || (Distance(candidate, arrivalMicros) == Distance(best, arrivalMicros) && candidate < best))
+                best = candidate;
         }
 
-        // The offset that held before the gap turns 02:30 into the instant that clocks show as 03:30.
-        if (zone.IsInvalidTime(local))
-            return wall - Micros(zone.GetUtcOffset(local.AddHours(-3)));
-
-        return wall - Micros(zone.GetUtcOffset(local));
+        // No instant shows this time: the offset that held before the gap turns 02:30 into the instant that clocks show as 03:30.
+        return best != long.MaxValue ? best : wallMicros - Micros(before);
     }
 
     private static long Micros(TimeSpan span) => span.Ticks / TimeSpan.TicksPerMicrosecond;

@@ -10,6 +10,9 @@ internal sealed class TopicPattern
     private readonly Level[] _levels;
     private readonly byte _separator;
 
+    /// <summary>The subscription as a pattern, if it is wider than this one.</summary>
+    private readonly TopicPattern? _cover;
+
     private TopicPattern(string text, byte separator, Level[] levels, string[] captures)
     {
         _separator = separator;
@@ -18,6 +21,8 @@ internal sealed class TopicPattern
         var cut = text.AsSpan().IndexOfAny("{+#");
         LiteralPrefix = cut < 0 ? text.Length : cut;
         Subscription = Filter(text);
+        if (separator == '/' && captures.Length > 0 && Subscription != text)
+            TryParse(Subscription, out _cover, out _);
     }
 
     private enum Kind
@@ -31,7 +36,7 @@ internal sealed class TopicPattern
         /// <summary>+.</summary>
         Any,
 
-        /// <summary># at the end: no, one or more levels.</summary>
+        /// <summary>#: no, one or more levels; at the end except where patterns exclude topics.</summary>
         Rest,
     }
 
@@ -43,7 +48,8 @@ internal sealed class TopicPattern
     /// <summary>The narrowest MQTT filter that covers the pattern.</summary>
     public string Subscription { get; }
 
-    public static bool TryParse(string text, out TopicPattern? pattern, out string problem)
+    /// <param name="innerRest">Whether # may stand before other levels too, for any number of them.</param>
+    public static bool TryParse(string text, out TopicPattern? pattern, out string problem, bool innerRest = false)
     {
         pattern = null;
         problem = "";
@@ -58,7 +64,7 @@ internal sealed class TopicPattern
         var levels = new List<Level>();
         foreach (var level in SplitLevels(text, separator))
         {
-            if (levels.Count > 0 && levels[^1].Kind == Kind.Rest)
+            if (levels.Count > 0 && levels[^1].Kind == Kind.Rest && !innerRest)
             {
                 problem = "has levels after #, which must be last";
                 return false;
@@ -81,6 +87,12 @@ internal sealed class TopicPattern
         pattern = new TopicPattern(text, (byte)separator, [.. levels], [.. captures]);
         return true;
     }
+
+    /// <summary>
+    /// Whether a broker sends the topic to us because of this pattern, match it or not: filters know no parts of levels. Never for
+    /// patterns with dots, whose topics are named one by one.
+    /// </summary>
+    public bool Covers(ReadOnlySpan<byte> topic, Span<Range> captures) => _cover is { } cover && cover.Match(topic, captures);
 
     /// <param name="captures">Receives a range of <paramref name="topic"/> per capture.</param>
     public bool Match(ReadOnlySpan<byte> topic, Span<Range> captures) => Match(topic, 0, 0, captures);
@@ -188,7 +200,18 @@ internal sealed class TopicPattern
                 return at > topic.Length;
             var current = _levels[level];
             if (current.Kind == Kind.Rest)
-                return true;
+            {
+                if (level == _levels.Length - 1)
+                    return true;
+                for (; at <= topic.Length; at = LevelEnd(topic, at) + 1)
+                {
+                    if (Match(topic, level + 1, at, captures))
+                        return true;
+                }
+
+                return false;
+            }
+
             if (at > topic.Length)
                 return false;
             var end = LevelEnd(topic, at);

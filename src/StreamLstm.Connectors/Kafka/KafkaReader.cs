@@ -147,9 +147,25 @@ internal sealed partial class KafkaReader
                 Key = record.Message.Key,
                 Payload = payload,
                 ArrivalMicros = _arrival,
+                RecordMicros = record.Message.Timestamp is { Type: not TimestampType.NotAvailable, UnixTimestampMs: > 0 and < 253_402_300_799_999 } stamp ? stamp.UnixTimestampMs * 1000 : null,
+                Headers = _decoder.UsesHeaders ? HeadersOf(record.Message.Headers) : null,
                 Position = string.Create(CultureInfo.InvariantCulture, $"{record.Topic}[{record.Partition.Value}]@{offset}"),
             },
             _batch);
+    }
+
+    private static List<MessageHeader>? HeadersOf(Headers? headers)
+    {
+        if (headers is not { Count: > 0 })
+            return null;
+        var list = new List<MessageHeader>(headers.Count);
+        foreach (var header in headers)
+        {
+            if (header.GetValueBytes() is { } value)
+                list.Add(new(header.Key, value));
+        }
+
+        return list;
     }
 
     private void Append()

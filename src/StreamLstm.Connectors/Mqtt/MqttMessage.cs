@@ -1,3 +1,5 @@
+using StreamLstm.Connectors.Codecs;
+
 namespace StreamLstm.Connectors.Mqtt;
 
 /// <summary>One received PUBLISH. Its memory belongs to the reader.</summary>
@@ -14,6 +16,9 @@ public readonly record struct MqttMessage
     public int Qos { get; init; }
 
     public bool Retained { get; init; }
+
+    /// <summary>MQTT 5 user properties, and the content type as <c>content-type</c>; null = none.</summary>
+    public IReadOnlyList<MessageHeader>? Headers { get; init; }
 
     /// <summary>The broker says that it may have sent this message before.</summary>
     public bool Duplicate { get; init; }

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Unicode;
+using StreamLstm.Connectors.Codecs;
 
 namespace StreamLstm.Connectors.Mqtt;
 
@@ -80,11 +81,15 @@ internal readonly record struct MqttProperties
 
     public string? Reason { get; init; }
 
+    /// <summary>User properties and content type, if they are asked for; null = none.</summary>
+    public List<MessageHeader>? Headers { get; init; }
+
     public MqttProperties()
     {
     }
 
-    public static MqttProperties Read(scoped ref MqttPacketReader reader)
+    /// <param name="headers">Whether user properties and content type are wanted.</param>
+    public static MqttProperties Read(scoped ref MqttPacketReader reader, bool headers = false)
     {
         var result = new MqttProperties();
         var length = reader.VarInt();
@@ -111,6 +116,9 @@ internal readonly record struct MqttProperties
                     break;
                 case 0x02 or 0x11 or 0x18: // expiries and delays, seconds
                     r.UInt32();
+                    break;
+                case 0x03 when headers:
+                    result = result with { Headers = Add(result.Headers, "content-type", r.String()) };
                     break;
                 case 0x03 or 0x08 or 0x12 or 0x15 or 0x1A or 0x1C: // content type, response topic, client id, method, response info, server
                     r.String();
@@ -148,8 +156,10 @@ internal readonly record struct MqttProperties
                     result = result with { RetainAvailable = r.Byte() != 0 };
                     break;
                 case 0x26:
-                    r.String();
-                    r.String();
+                    var name = r.String();
+                    var text = r.String();
+                    if (headers)
+                        result = result with { Headers = Add(result.Headers, name, text) };
                     break;
                 case 0x27:
                     var size = r.UInt32();
@@ -163,6 +173,13 @@ internal readonly record struct MqttProperties
         }
 
         return result;
+    }
+
+    private static List<MessageHeader> Add(List<MessageHeader>? list, string name, string value)
+    {
+        list ??= [];
+        list.Add(new(name, Encoding.UTF8.GetBytes(value)));
+        return list;
     }
 }
 
@@ -213,11 +230,12 @@ internal static class MqttPackets
         var id = qos > 0 ? r.PacketId() : (ushort)0;
 
         var payloadBytes = r.Remaining + (frame.Length - frame.Body.Length);
+        IReadOnlyList<MessageHeader>? headers = null;
         if (version == MqttVersion.V5)
         {
             if (!frame.IsCut)
             {
-                MqttProperties.Read(ref r);
+                headers = MqttProperties.Read(ref r, headers: true).Headers;
                 payloadBytes = r.Remaining;
             }
             else
@@ -242,6 +260,7 @@ internal static class MqttPackets
             IsOversized = oversized,
             Qos = qos,
             Retained = (frame.Flags & 1) != 0,
+            Headers = headers,
             Duplicate = (frame.Flags & 8) != 0,
             PacketId = id,
             Connection = connection,

@@ -113,6 +113,7 @@ public sealed class MqttSource : ISampleSource
                 ArrivalMicros = arrival,
                 Position = message.Topic,
                 Retained = message.Retained,
+                Headers = message.Headers,
             },
             batch);
     }

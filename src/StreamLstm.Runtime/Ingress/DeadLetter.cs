@@ -51,7 +51,13 @@ public static class DeadLetterReason
     /// <summary>Behind the stream's watermark.</summary>
     public const string Late = "late";
 
-    /// <summary>Payload longer than the source accepts.</summary>
+    /// <summary>A value that the broker kept from an unknown time.</summary>
+    public const string Retained = "retained";
+
+    /// <summary>The sender has gone, or speaks of metrics it hasn't introduced: its values aren't valid.</summary>
+    public const string Stale = "stale";
+
+    /// <summary>Payload longer than the source accepts, or with more samples.</summary>
     public const string Oversized = "oversized";
 
     /// <summary>Stream key empty or too long.</summary>
@@ -75,6 +81,6 @@ public static class DeadLetterReason
     /// <summary>All of them, for metrics that exist before the first letter.</summary>
     public static IReadOnlyList<string> All { get; } =
     [
-        Malformed, MissingField, NotFinite, BadTime, Future, TooOld, Late, Oversized, BadKey, StreamLimit, Unmatched, ChannelCount, OutOfRange, FrameOverflow,
+        Malformed, MissingField, NotFinite, BadTime, Future, TooOld, Late, Retained, Stale, Oversized, BadKey, StreamLimit, Unmatched, ChannelCount, OutOfRange, FrameOverflow,
     ];
 }

@@ -247,17 +247,12 @@ internal sealed class IngestDecoder(string source, SampleBatch batch, long arriv
 
     private void Point(ReadOnlySpan<byte> text, int line, TimestampFormat precision)
     {
-        var seriesEnd = Unescaped(text, ' ', quoted: false);
-        if (seriesEnd <= 0 || !Utf8.IsValid(text))
+        if (!LineScanner.TrySplit(text, out var measurement, out var tags, out var fields, out var stamp) || !Utf8.IsValid(text))
         {
             Reject(line, DeadLetterReason.Malformed, "expected 'measurement[,tag=value] field=value [time]'", text);
             return;
         }
 
-        var rest = text[(seriesEnd + 1)..].TrimStart((byte)' ');
-        var fieldsEnd = Unescaped(rest, ' ', quoted: true);
-        var fields = fieldsEnd < 0 ? rest : rest[..fieldsEnd];
-        var stamp = fieldsEnd < 0 ? default : rest[(fieldsEnd + 1)..].Trim((byte)' ');
         var time = arrivalMicros;
         if (!stamp.IsEmpty && !TimestampParser.TryParse(stamp, precision, TimeZoneInfo.Utc, arrivalMicros, out time))
         {
@@ -265,24 +260,19 @@ internal sealed class IngestDecoder(string source, SampleBatch batch, long arriv
             return;
         }
 
-        var series = Series(text[..seriesEnd]);
+        var series = Series(measurement, tags);
         var added = 0;
         while (!fields.IsEmpty)
         {
-            var end = Unescaped(fields, ',', quoted: true);
-            var field = end < 0 ? fields : fields[..end];
-            fields = end < 0 ? default : fields[(end + 1)..];
-            var equals = Unescaped(field, '=', quoted: false);
-            if (equals <= 0 || equals == field.Length - 1)
+            if (!LineScanner.TryNext(ref fields, quoted: true, out var name, out var literal))
             {
                 Reject(line, DeadLetterReason.Malformed, "a field is not 'name=value'", text);
                 return;
             }
 
-            var literal = field[(equals + 1)..];
-            if (literal[0] == '"' || literal[0] is (byte)'t' or (byte)'T' or (byte)'f' or (byte)'F')
+            if (LineScanner.IsWord(literal))
                 continue;
-            var number = literal[^1] is (byte)'i' or (byte)'u' ? literal[..^1] : literal;
+            var number = LineScanner.Number(literal);
             if (!Utf8Parser.TryParse(number, out double value, out var used) || used != number.Length)
             {
                 Reject(line, DeadLetterReason.Malformed, "a field's value is not a number", text);
@@ -295,7 +285,7 @@ internal sealed class IngestDecoder(string source, SampleBatch batch, long arriv
                 return;
             }
 
-            var key = Encoding.UTF8.GetBytes(series + "/" + Unescape(field[..equals]));
+            var key = Encoding.UTF8.GetBytes(series + "/" + Unescape(name));
             if (key.Length > MaxKeyBytes)
             {
                 Reject(line, DeadLetterReason.BadKey, $"measurement, tags and field exceed {MaxKeyBytes} bytes", text);
@@ -311,39 +301,21 @@ internal sealed class IngestDecoder(string source, SampleBatch batch, long arriv
     }
 
     /// <summary>Measurement and tags, unescaped; senders order tags as they please, so they are sorted.</summary>
-    private static string Series(ReadOnlySpan<byte> text)
+    private static string Series(ReadOnlySpan<byte> measurement, ReadOnlySpan<byte> rest)
     {
-        var end = Unescaped(text, ',', quoted: false);
-        if (end < 0)
-            return Unescape(text);
-        var measurement = Unescape(text[..end]);
+        var name = Unescape(measurement);
+        if (rest.IsEmpty)
+            return name;
         var tags = new List<string>();
-        for (var rest = text[(end + 1)..]; !rest.IsEmpty;)
+        while (!rest.IsEmpty)
         {
-            end = Unescaped(rest, ',', quoted: false);
+            var end = LineScanner.IndexOf(rest, (byte)',', quoted: false);
             tags.Add(Unescape(end < 0 ? rest : rest[..end]));
             rest = end < 0 ? default : rest[(end + 1)..];
         }
 
         tags.Sort(StringComparer.Ordinal);
-        return measurement + "," + string.Join(',', tags);
-    }
-
-    /// <summary>Index of the first <paramref name="c"/> that is neither escaped nor, if asked, inside double quotes; −1 if none.</summary>
-    private static int Unescaped(ReadOnlySpan<byte> text, char c, bool quoted)
-    {
-        var inside = false;
-        for (var i = 0; i < text.Length; i++)
-        {
-            if (text[i] == '\\')
-                i++;
-            else if (quoted && text[i] == '"')
-                inside = !inside;
-            else if (text[i] == c && !inside)
-                return i;
-        }
-
-        return -1;
+        return name + "," + string.Join(',', tags);
     }
 
     private static string Unescape(ReadOnlySpan<byte> text)

@@ -10,6 +10,7 @@ using StreamLstm.Simulation;
 using StreamLstm.Worker.Api;
 using StreamLstm.Worker.Configuration;
 using StreamLstm.Worker.Hosting;
+using StreamLstm.Worker.Metrics;
 
 namespace StreamLstm.Worker.Commands;
 
@@ -55,8 +56,10 @@ internal sealed partial class RunCommand : Command
                 },
                 loggers => [.. settings.Sinks.Select(sink => Sink(sink, loggers))]);
             await host.StartAsync();
-            var sources = settings.Sources.Select(source => Source(source, host)).ToList();
             var logger = host.Loggers.CreateLogger("StreamLstm.Worker");
+            var decoders = new List<(string, DecodeCounters)>();
+            var sources = settings.Sources.Select(source => Source(source, host, decoders, logger)).ToList();
+            DecoderMetrics.Create(host.Meters, decoders);
             Log.Serving(logger, host.Url, settings.Profiles.Count, sources.Count, settings.Sinks.Count);
             SystemdNotifier.Notify("READY=1");
             using var watchdog = new Timer(_ =>
@@ -95,10 +98,18 @@ internal sealed partial class RunCommand : Command
         _ => throw new InvalidOperationException($"Sink {sink.Name} is of an unknown type."),
     };
 
-    private static ISampleSource Source(SourceConfiguration source, WorkerHost host) => source switch
+    private static BindingDecoder Decoder(string source, IEnumerable<BindingSettings> bindings, DecodeLimits limits, List<(string, DecodeCounters)> decoders, ILogger logger)
     {
-        MqttSourceConfiguration mqtt => new MqttSource(mqtt.Settings, new BindingDecoder(mqtt.Bindings), host.Loggers.CreateLogger<MqttSource>()),
-        KafkaSourceConfiguration kafka => new KafkaSource(kafka.Settings, new BindingDecoder(kafka.Bindings), host.Loggers.CreateLogger<KafkaSource>()),
+        var decoder = new BindingDecoder(bindings, limits);
+        decoder.RebirthRequested += (group, node) => Log.RebirthNeeded(logger, source, group, node);
+        decoders.Add((source, decoder.Counters));
+        return decoder;
+    }
+
+    private static ISampleSource Source(SourceConfiguration source, WorkerHost host, List<(string, DecodeCounters)> decoders, ILogger logger) => source switch
+    {
+        MqttSourceConfiguration mqtt => new MqttSource(mqtt.Settings, Decoder(mqtt.Name, mqtt.Bindings, mqtt.Limits, decoders, logger), host.Loggers.CreateLogger<MqttSource>()),
+        KafkaSourceConfiguration kafka => new KafkaSource(kafka.Settings, Decoder(kafka.Name, kafka.Bindings, kafka.Limits, decoders, logger), host.Loggers.CreateLogger<KafkaSource>()),
         FileSourceConfiguration file => new FileSource(file.Settings, host.Loggers.CreateLogger<FileSource>()),
         HttpSourceConfiguration => host.Ingest!,
         SimulatorSourceConfiguration simulator => new SimulatorSource(
@@ -118,5 +129,8 @@ internal sealed partial class RunCommand : Command
     {
         [LoggerMessage(2001, LogLevel.Information, "Serving {Url}: {Profiles} profiles, {Sources} sources, {Sinks} sinks")]
         public static partial void Serving(ILogger logger, string url, int profiles, int sources, int sinks);
+
+        [LoggerMessage(2002, LogLevel.Warning, "{Source}: the births of Sparkplug node {Group}/{Node} are missing or out of date; it needs a rebirth (NCMD Node Control/Rebirth)")]
+        public static partial void RebirthNeeded(ILogger logger, string source, string group, string node);
     }
 }

@@ -191,7 +191,7 @@ public static class ConfigurationLoader
         CheckName(node);
         return node.Choice("Type") switch
         {
-            "mqtt" => new MqttSourceConfiguration(node.Name, MqttSource(node), Bindings(node, errors)),
+            "mqtt" => new MqttSourceConfiguration(node.Name, MqttSource(node), BindingReader.Read(node, errors), BindingReader.Limits(node)),
             "kafka" => new KafkaSourceConfiguration(
                 node.Name,
                 new KafkaSourceSettings
@@ -202,7 +202,8 @@ public static class ConfigurationLoader
                     GroupId = node.Text("GroupId"),
                     Client = node.Map("Client"),
                 },
-                Bindings(node, errors)),
+                BindingReader.Read(node, errors),
+                BindingReader.Limits(node)),
             "file" => new FileSourceConfiguration(node.Name, FileSource(node)),
             "simulator" => new SimulatorSourceConfiguration(
                 node.Name, node.Integer("Streams"), (ulong)node.Integer("Seed"), node.Duration("Interval"), node.Integer("Days"), node.Number("FaultsPerDay"), node.Number("Speed")),
@@ -260,40 +261,7 @@ public static class ConfigurationLoader
         return password;
     }
 
-    private static List<BindingSettings> Bindings(ConfigurationNode node, List<string> errors)
-    {
-        var bindings = new List<BindingSettings>();
-        foreach (var member in node.Members("Bindings"))
-        {
-            CheckName(member);
-            var before = errors.Count;
-            var time = member.Section("Time");
-            var binding = new BindingSettings
-            {
-                Name = member.Name,
-                Match = member.Text("Match"),
-                Format = Enum.Parse<PayloadFormat>(member.Choice("Format") ?? "json", ignoreCase: true),
-                Stream = member.Text("Stream"),
-                Each = member.OptionalText("Each"),
-                Time = new BindingTime { At = time.Text("At"), Format = TimeFormat(time, "Format") ?? TimestampFormat.Auto, Zone = time.Zone("Zone") },
-                Values = member.Members("Values").ToDictionary(
-                    v => v.Name, v => new BindingValue { At = v.Text("At"), Scale = v.Number("Scale"), Offset = v.Number("Offset") }, StringComparer.Ordinal),
-            };
-            bindings.Add(binding);
-
-            // Problems that follow from a missing or unreadable value would only repeat it.
-            if (errors.Count > before)
-                continue;
-            foreach (var problem in BindingDecoder.Check(binding))
-                member.Error(problem.Key, problem.Given, problem.Problem + ".");
-        }
-
-        if (bindings.Count == 0)
-            node.Error("Bindings", null, "at least one binding is needed, which says what topics and payloads mean.");
-        return bindings;
-    }
-
-    private static TimestampFormat? TimeFormat(ConfigurationNode node, string name)
+    internal static TimestampFormat? TimeFormat(ConfigurationNode node, string name)
     {
         var text = node.OptionalText(name);
         if (text is null)
@@ -373,7 +341,7 @@ public static class ConfigurationLoader
     }
 
     // Names become parts of client ids, metric labels and positions.
-    private static void CheckName(ConfigurationNode node)
+    internal static void CheckName(ConfigurationNode node)
     {
         if (node.Name.Length > 64 || !node.Name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.'))
             node.Error("", null, "a name has 1 to 64 letters, digits, - _ and .");

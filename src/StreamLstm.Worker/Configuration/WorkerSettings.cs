@@ -47,9 +47,9 @@ public sealed record MetricsSettings(bool PerStream, int MaxSeries, string Outpu
 
 public abstract record SourceConfiguration(string Name);
 
-public sealed record MqttSourceConfiguration(string Name, MqttSourceSettings Settings, IReadOnlyList<BindingSettings> Bindings) : SourceConfiguration(Name);
+public sealed record MqttSourceConfiguration(string Name, MqttSourceSettings Settings, IReadOnlyList<BindingSettings> Bindings, DecodeLimits Limits) : SourceConfiguration(Name);
 
-public sealed record KafkaSourceConfiguration(string Name, KafkaSourceSettings Settings, IReadOnlyList<BindingSettings> Bindings) : SourceConfiguration(Name);
+public sealed record KafkaSourceConfiguration(string Name, KafkaSourceSettings Settings, IReadOnlyList<BindingSettings> Bindings, DecodeLimits Limits) : SourceConfiguration(Name);
 
 public sealed record FileSourceConfiguration(string Name, FileSourceSettings Settings) : SourceConfiguration(Name);
 

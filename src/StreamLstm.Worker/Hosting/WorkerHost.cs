@@ -86,6 +86,8 @@ internal sealed class WorkerHost : IAsyncDisposable
 
     public RecentResults Live { get; }
 
+    public IMeterFactory Meters => _app.Services.GetRequiredService<IMeterFactory>();
+
     public ILoggerFactory Loggers => _app.Services.GetRequiredService<ILoggerFactory>();
 
     /// <summary>The HTTP source if one is configured; it belongs among the engine's sources.</summary>

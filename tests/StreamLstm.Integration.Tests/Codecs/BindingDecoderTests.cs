@@ -135,7 +135,10 @@ public sealed class BindingDecoderTests
     [InlineData("{\"kw\":\"NaN\",\"ts\":1704067200}", DeadLetterReason.NotFinite)]
     [InlineData("{\"kw\":1e999,\"ts\":1704067200}", DeadLetterReason.NotFinite)]
     [InlineData("{\"kw\":\"unavailable\",\"ts\":1704067200}", DeadLetterReason.NotFinite)]
-    [InlineData("{\"kw\":\"1.2 kW\",\"ts\":1704067200}", DeadLetterReason.NotFinite)]
+    [InlineData("{\"kw\":\"1.2 furlongs\",\"ts\":1704067200}", DeadLetterReason.NotFinite)]
+    [InlineData("{\"kw\":\"12ab\",\"ts\":1704067200}", DeadLetterReason.NotFinite)]
+    [InlineData("{\"kw\":1,\"ts\":1717243501}", DeadLetterReason.Future)]
+    [InlineData("{\"kw\":1,\"ts\":0}", DeadLetterReason.TooOld)]
     [InlineData("{\"kw\":{\"a\":1},\"ts\":1704067200}", DeadLetterReason.NotFinite)]
     [InlineData("{\"kw\":1,\"ts\":\"yesterday\"}", DeadLetterReason.BadTime)]
     [InlineData("{\"kw\":1,\"ts\":null}", DeadLetterReason.BadTime)]
@@ -188,7 +191,9 @@ public sealed class BindingDecoderTests
     public void A_retained_message_is_used_only_if_it_says_its_time()
     {
         var text = new BindingSettings { Name = "t", Match = "x/{y}", Format = PayloadFormat.Text, Stream = "{y}" };
-        Assert.True(Decode(new BindingDecoder([text]), "x/1", "1", retained: true).IsEmpty);
+        Assert.Equal([DeadLetterReason.Retained], Reasons(Decode(new BindingDecoder([text]), "x/1", "1", retained: true)));
+        Assert.Equal(1, Decode(new BindingDecoder([text with { Retained = RetainedPolicy.Accept }]), "x/1", "1", retained: true).Count);
+        Assert.Equal([DeadLetterReason.Retained], Reasons(Decode(new BindingDecoder([s_reading with { Retained = RetainedPolicy.Drop }]), "meters/M-42/reading", """{"kw":1.5,"ts":1704067200}""", retained: true)));
         Assert.Equal(1, Decode(new BindingDecoder([s_reading]), "meters/M-42/reading", """{"kw":1.5,"ts":1704067200}""", retained: true).Count);
     }
 
@@ -258,9 +263,10 @@ public sealed class BindingDecoderTests
         for (var round = 0; round < 2; round++)
         {
             batch.Clear();
+            var arrival = Micros(Arrival);
             var before = GC.GetAllocatedBytesForCurrentThread();
             for (var i = 0; i < 200; i++)
-                decoder.Decode(new SourceMessage { Source = "t", Topic = "meters/M-42/reading", Payload = payload, ArrivalMicros = 0, Position = "p" }, batch);
+                decoder.Decode(new SourceMessage { Source = "t", Topic = "meters/M-42/reading", Payload = payload, ArrivalMicros = arrival, Position = "p" }, batch);
             allocated = GC.GetAllocatedBytesForCurrentThread() - before;
         }
 

@@ -79,8 +79,14 @@ public sealed class ConfigurationLoaderTests : IDisposable
              "Sources":{
                "m":{"Type":"mqtt","Broker":"mqtts://h:8884","ClientId":"c","Username":"u","Password":" p ","KeepAlive":"1m","Tls":{"CaFile":"ca","CertificateFile":"crt","KeyFile":"key"},
                  "Qos":0,"CleanStart":true,"SessionExpiry":"2h","MaxPayloadBytes":100,"ReceiveMaximum":5,
-                 "Bindings":{"b":{"Match":"a/{x}","Format":"json","Stream":"{x}/{field}","Each":"/r","Time":{"At":"/t","Format":"dd/MM/yyyy HH:mm","Zone":"Asia/Tokyo"},
-                   "Values":{"v":{"At":"/v","Scale":2,"Offset":-1}}}}},
+                 "Limits":{"PayloadBytes":1000,"Depth":5,"Samples":7,"KeyBytes":99},
+                 "Bindings":{"b":{"Match":"a/{x}","Except":"a/b, a/#/c","Format":"json","Where":"/k=1, !/e","Stream":"{x}/{field}","Each":"/r/*","Hold":"1h","Retained":"drop",
+                     "Time":{"At":"/t","Format":"dd/MM/yyyy HH:mm","Zone":"Asia/Tokyo","Optional":true,"MaxFuture":"1m","MaxAge":"30d"},
+                     "Values":{"v":{"At":"/v","Field":"w","Unit":"kW","Kind":"counter","Scale":2,"Offset":-1}}},
+                   "f":{"Match":"f/{x}","Stream":"{x}/{ch}","Values":{"v":{"At":"/v"}},
+                     "Frame":{"Layout":"rows","Period":"4","PeriodUnit":"ms","Labels":"a,b","Anchor":"last","Scale":"/s","Origin":"1","Dimensions":"2","HeaderBytes":0}},
+                   "g":{"Preset":"ecg-frame/int16","Frame":{"Rate":"500","Labels":"II"}},
+                   "z":{"Preset":"emoncms","Time":{"Zone":"Asia/Tokyo"}}}},
                "f":{"Type":"file","Path":"x.csv","Speed":60,"Follow":true,"Table":{"TimeColumn":"t","StreamColumn":"s","ValueColumns":"a,b","Zone":"Asia/Tokyo","TimeFormat":"unix_ms"}},
                "h":{"Type":"http","MaxBodyBytes":2048,"MaxLineBytes":512},
                "k":{"Type":"kafka","BootstrapServers":"b1:9092,b2:9092","Topics":"meters, ^power.*","GroupId":"g","Client":{"security.protocol":"ssl"},
@@ -106,6 +112,16 @@ public sealed class ConfigurationLoaderTests : IDisposable
         var mqtt = Assert.IsType<MqttSourceConfiguration>(settings.Sources[3]);
         Assert.Equal(("h", 8884, "key", " p "), (mqtt.Settings.Host, mqtt.Settings.Port, mqtt.Settings.Tls?.KeyFile, mqtt.Settings.Password));
         Assert.Equal(("/t", "dd/MM/yyyy HH:mm", "Asia/Tokyo"), (mqtt.Bindings[0].Time.At, mqtt.Bindings[0].Time.Format.Name, mqtt.Bindings[0].Time.Zone.Id));
+        Assert.Equal((true, TimeSpan.FromMinutes(1), TimeSpan.FromDays(30)), (mqtt.Bindings[0].Time.Optional, mqtt.Bindings[0].Time.MaxFuture, mqtt.Bindings[0].Time.MaxAge));
+        Assert.Equal(new BindingValue { At = "/v", Field = "w", Unit = "kW", Kind = ValueKind.Counter, Scale = 2, Offset = -1 }, mqtt.Bindings[0].Values["v"]);
+        Assert.Equal(["a/b", "a/#/c"], mqtt.Bindings[0].Except);
+        Assert.Equal(["/k=1", "!/e"], mqtt.Bindings[0].Where);
+        Assert.Equal((TimeSpan.FromHours(1), RetainedPolicy.Drop), (mqtt.Bindings[0].Hold, mqtt.Bindings[0].Retained));
+        Assert.Equal(new DecodeLimits { MaxPayloadBytes = 1000, MaxDepth = 5, MaxSamples = 7, MaxKeyBytes = 99 }, mqtt.Limits);
+        Assert.Equal(new BindingFrame { Layout = FrameLayout.Rows, Period = "4", Labels = "a,b", Anchor = FrameAnchor.Last, Scale = "/s", Origin = "1", Dimensions = "2" }, mqtt.Bindings[1].Frame);
+        Assert.Equal(new BindingFrame { Layout = FrameLayout.Flat, Rate = "500", Labels = "II", HeaderBytes = 8 }, mqtt.Bindings[2].Frame);
+        Assert.Equal(["z/json", "z/value"], mqtt.Bindings.Skip(3).Select(b => b.Name));
+        Assert.All(mqtt.Bindings.Skip(3), b => Assert.Equal("Asia/Tokyo", b.Time.Zone.Id));
         var file = Assert.IsType<FileSourceConfiguration>(settings.Sources[0]).Settings;
         Assert.Equal((60.0, true, "unix_ms", "s"), (file.Speed, file.Follow, file.Tabular.TimeFormat?.Name, file.Tabular.StreamColumn));
         Assert.Equal(new HttpSourceConfiguration("h", 2048, 512), settings.Sources[1]);
@@ -139,7 +155,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
             "StreamLstm:Profiles:p:Learning is \"yes\": allowed is true or false (default true).",
             "StreamLstm:Profiles:p:Channels is an object or array: allowed is words with commas between them, in one text.",
             "StreamLstm:Sources:m:Broker is missing: it needs a URL, mqtt://host[:1883] or mqtts://host[:8883], without user and password.",
-            "StreamLstm:Sources:m:Bindings:b:Stream is \"{y}\": has {y}, which is none of {x}, {topic}, {field}, {/pointer}, {$key}.",
+            "StreamLstm:Sources:m:Bindings:b:Stream is \"{y}\": has {y}, which is none of {x}, {topic}, {field}, {/pointer}, {$key}, {$h:header}.",
             "StreamLstm:Sources:k:Type is \"redis\": allowed is one of mqtt, kafka, file, http, simulator.",
             "StreamLstm:Sources:f:Path is missing: it needs a text.",
             "StreamLstm:Sinks:s:Kinds is \"result,forecast\": allowed is words out of result, episode, dead_letter with commas between them (default result,episode,dead_letter).",
@@ -150,6 +166,36 @@ public sealed class ConfigurationLoaderTests : IDisposable
             Assert.Contains(error, errors);
         Assert.Contains(errors, e => e.StartsWith("StreamLstm:Metric is not a known key; did you mean Metrics", StringComparison.Ordinal));
         Assert.Equal(expected.Length + 1, errors.Count);
+    }
+
+    [Fact]
+    public void Bindings_say_everything_that_is_wrong_with_them_at_once()
+    {
+        var errors = Invalid("""
+            {"Sources":{"m":{"Type":"mqtt","Broker":"mqtt://h","Limits":{"Depth":0},"Bindings":{
+              "a":{"Values":{"v":{"At":"/v"}}},
+              "b":{"Preset":"shelly"},
+              "c":{"Preset":"shelly-gen2","Match":"x/{dev}","Retained":"never"},
+              "d":{"Preset":"tasmota","Except":"a/b+","Where":"method","Time":{"MaxAge":"0s"}},
+              "e":{"Match":"a/{x}","Stream":"{x}/{ch}","Format":"xml","Values":{"v":{"At":"/v","Kind":"level","Units":"W"}}},
+              "f":{"Match":"a/{x}","Stream":"{x}","Frame":{"Layout":"rows"},"Values":{"v":{"At":"/v"}}}}}}}
+            """);
+        string[] expected =
+        [
+            "StreamLstm:Sources:m:Limits:Depth is \"0\": allowed is a whole number from 1 to 1000 (default 64).",
+            "StreamLstm:Sources:m:Bindings:a:Match: is needed without a Preset.",
+            "StreamLstm:Sources:m:Bindings:a:Stream: is needed without a Preset.",
+            $"StreamLstm:Sources:m:Bindings:b:Preset is \"shelly\": allowed is one of {string.Join(", ", Presets.Names)}.",
+            "StreamLstm:Sources:m:Bindings:c:Match: can't be given beside a preset of several parts; use one of shelly-gen2/notify-em, shelly-gen2/em, shelly-gen2/emdata, shelly-gen2/switch instead.",
+            "StreamLstm:Sources:m:Bindings:d:Time:MaxAge is \"0s\": allowed is a duration such as 250ms, 30s, 15m, 24h or 7d from 1s to 36500d (default 7300d).",
+            "StreamLstm:Sources:m:Bindings:e:Format is \"xml\": allowed is one of json, text, csv, influx, sparkplug, obis, json-sr, cloudevents, int16, float32 (default json).",
+            "StreamLstm:Sources:m:Bindings:e:Values:v:Kind is \"level\": allowed is one of gauge, counter, delta (default gauge).",
+            "StreamLstm:Sources:m:Bindings:e:Values:v:Units is not a known key; did you mean Unit?",
+            "StreamLstm:Sources:m:Bindings:f:Frame:Rate: either Rate or Period must be given.",
+        ];
+        Assert.Equal(expected.Order(), errors.Order());
+        var second = Invalid("""{"Sources":{"m":{"Type":"mqtt","Broker":"mqtt://h","Bindings":{"d":{"Preset":"tasmota","Except":"a/b+","Where":"method"}}}}}""");
+        Assert.Equal(["StreamLstm:Sources:m:Bindings:d:Except is \"a/b+\"", "StreamLstm:Sources:m:Bindings:d:Where is \"method\""], second.Select(e => e[..e.IndexOf(": ", StringComparison.Ordinal)]));
     }
 
     [Fact]

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using Confluent.Kafka;
 using Microsoft.Extensions.Logging.Abstractions;
+using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Kafka;
 using StreamLstm.Integration.Tests.Simulation;
 using StreamLstm.Runtime.Ingress;
@@ -35,6 +36,25 @@ public sealed class KafkaSourceTests(KafkaCluster cluster) : IClassFixture<Kafka
         }
 
         Assert.Empty(ingress.DeadLetters);
+    }
+
+    [Fact]
+    public async Task Headers_are_attributes_of_events_and_the_records_time_stamp_is_the_time_of_what_has_none()
+    {
+        var topic = await cluster.CreateTopicAsync("events", 1);
+        var stamp = UnixMicros.From(TimeProvider.System.GetUtcNow().AddHours(-3)) / 1000 * 1000;
+        var event1 = new Headers { { "ce_specversion", "1.0"u8.ToArray() }, { "ce_source", "/meters/7"u8.ToArray() }, { "ce_time", "2026-01-05T00:00:00Z"u8.ToArray() } };
+        var event2 = new Headers { { "ce_specversion", "1.0"u8.ToArray() }, { "ce_source", "/meters/8"u8.ToArray() } };
+        using (var producer = Producer(cluster))
+        {
+            foreach (var headers in new[] { event1, event2 })
+                await producer.ProduceAsync(topic, new Message<string, string> { Key = "k", Value = """{"power":41.5}""", Headers = headers, Timestamp = new Timestamp(stamp / 1000, TimestampType.CreateTime) }, TestContext.Current.CancellationToken);
+        }
+
+        var ingress = new GatedIngress();
+        await using (new RunningSource(Source(cluster, topic), ingress, new BindingDecoder(Presets.Find("cloudevents"))))
+            await UntilAsync(() => ingress.Samples.Count >= 2, () => $"{ingress.Samples.Count} samples, {ingress.DeadLetters.Count} dead letters.");
+        Assert.Equal([("/meters/7/power", Codecs.Decoding.Micros("2026-01-05T00:00:00Z"), 41.5), ("/meters/8/power", stamp, 41.5)], ingress.Samples);
     }
 
     [Fact]

@@ -68,9 +68,9 @@ internal sealed class RunningSource : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _run;
 
-    public RunningSource(KafkaSourceSettings settings, IIngress ingress)
+    public RunningSource(KafkaSourceSettings settings, IIngress ingress, BindingDecoder? decoder = null)
     {
-        Source = new KafkaSource(settings, KafkaTests.Decoder(), Logger);
+        Source = new KafkaSource(settings, decoder ?? KafkaTests.Decoder(), Logger);
         _run = Source.RunAsync(ingress, _stop.Token);
     }
 

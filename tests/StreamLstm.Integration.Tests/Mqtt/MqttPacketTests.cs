@@ -79,6 +79,16 @@ public class MqttPacketTests
     }
 
     [Fact]
+    public void User_properties_and_content_type_come_with_the_message()
+    {
+        // Properties of 18 bytes: content type "j", user property type=r twice.
+        var message = MqttPackets.Publish(Frame(Convert.FromHexString("3017" + "000161" + "12" + "0300016A" + "26000174000172" + "26000174000173" + "37")), V5, 100, 1);
+        Assert.Equal(["content-type=j", "t=r", "t=s"], message.Headers!.Select(h => $"{h.Name}={Encoding.UTF8.GetString(h.Value.Span)}"));
+        Assert.Equal("7", Encoding.UTF8.GetString(message.Payload.Span));
+        Assert.Null(MqttPackets.Publish(Frame(Convert.FromHexString("3005" + "000161" + "00" + "37")), V5, 100, 1).Headers);
+    }
+
+    [Fact]
     public void Connect_is_written_as_the_standard_says()
     {
         var options = new MqttClientOptions
