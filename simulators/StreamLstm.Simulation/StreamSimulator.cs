@@ -14,9 +14,10 @@ public abstract class StreamSimulator
     /// <param name="kinds">Every kind of fault a plan may hold.</param>
     /// <param name="usual">Types that a random plan draws from if the options name none.</param>
     /// <param name="pause">Shortest time between two random faults of a stream.</param>
+    /// <param name="framesPerDay">Frames of what the faults take for a day, if it isn't one.</param>
     private protected StreamSimulator(
         SimulationOptions options, string[] keys, IReadOnlyList<string> channels, FrameGrid grid, IReadOnlyList<FaultKind> kinds,
-        IReadOnlyList<FaultKind> usual, TimeSpan pause, CounterRandom random)
+        IReadOnlyList<FaultKind> usual, TimeSpan pause, CounterRandom random, double? framesPerDay = null)
     {
         if (!double.IsFinite(options.FaultsPerStreamDay) || options.FaultsPerStreamDay < 0)
         {
@@ -40,7 +41,7 @@ public abstract class StreamSimulator
                     ?? throw new ArgumentException($"'{type}' is not one of {string.Join(", ", kinds.Select(kind => kind.Type))}.", nameof(options)))]
                 : [.. usual];
             _plans = [.. Enumerable.Range(0, keys.Length).Select(i => new FaultPlan(
-                random.Branch((ulong)i), drawn, options.FaultsPerStreamDay, grid.FramesPerDay, pause, first))];
+                random.Branch((ulong)i), drawn, options.FaultsPerStreamDay, framesPerDay ?? grid.FramesPerDay, pause, first))];
         }
     }
 

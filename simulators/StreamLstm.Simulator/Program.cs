@@ -7,6 +7,7 @@ var root = new RootCommand("Generates electric loads and physiological signals w
     new LoadCommand(TimeProvider.System),
     new EcgCommand(TimeProvider.System),
     new EegCommand(TimeProvider.System),
+    new SineCommand(TimeProvider.System),
     new ReplayCommand(TimeProvider.System),
 };
 
