@@ -30,7 +30,7 @@ internal sealed class EcgCommand : SignalCommand
 
     protected override StreamSimulator Create(SimulationOptions simulation) => new EcgSimulator((EcgSimulationOptions)simulation);
 
-    protected override void Begin(ParseResult parsed, StreamSimulator simulator)
+    protected override void Begin(ParseResult parsed, StreamSimulator simulator, SimulationOptions simulation)
     {
         if (parsed.GetValue(_beats) is { } path)
         {

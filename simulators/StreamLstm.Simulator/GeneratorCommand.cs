@@ -49,7 +49,7 @@ internal abstract class GeneratorCommand : Verb
     protected virtual int PacketFrames(SimulationOptions simulation) => 1;
 
     /// <summary>Called before the first frame.</summary>
-    protected virtual void Begin(ParseResult parsed, StreamSimulator simulator)
+    protected virtual void Begin(ParseResult parsed, StreamSimulator simulator, SimulationOptions simulation)
     {
     }
 
@@ -58,35 +58,31 @@ internal abstract class GeneratorCommand : Verb
     {
     }
 
-    /// <summary>Hands one packet to the target: by default every stream's sample, frame by frame.</summary>
-    /// <param name="values">[frames, streams, channels]</param>
-    protected virtual async ValueTask SendAsync(StreamSimulator simulator, long frame, int frames, double[] values, Session session, CancellationToken stopping)
+    /// <summary>Adds the samples of the simulator's next frames, as they arrive.</summary>
+    protected virtual void Generate(StreamSimulator simulator, int frames, List<Sample> samples)
     {
-        int channels = simulator.Channels.Count, at = 0;
-        double[]? all = channels > 1 ? new double[channels] : null;
-        for (long end = frame + frames; frame < end; frame++)
+        int channels = simulator.Channels.Count;
+        var values = new double[simulator.StreamKeys.Count * channels];
+        for (; frames > 0; frames--)
         {
-            DateTimeOffset time = simulator.FrameTime(frame);
-            foreach (string stream in simulator.StreamKeys)
+            DateTimeOffset time = simulator.FrameTime(simulator.FrameIndex);
+            simulator.Next(values);
+            for (int i = 0; i < simulator.StreamKeys.Count; i++)
             {
-                double value = values[at];
-                if (all is not null)
+                if (channels > 1)
                 {
-                    Array.Copy(values, at, all, 0, channels);
-                    value = double.NaN;
+                    samples.Add(new Sample(simulator.StreamKeys[i], time, double.NaN, values[(i * channels)..((i + 1) * channels)]));
                 }
-                else if (double.IsNaN(value))
+                else if (!double.IsNaN(values[i]))
                 {
-                    session.Skipped++;
-                    at++;
-                    continue;
+                    samples.Add(new Sample(simulator.StreamKeys[i], time, values[i]));
                 }
-
-                await session.SendAsync(new Sample(stream, time, value, all), stopping);
-                at += channels;
             }
         }
     }
+
+    /// <summary>Labels of what touches frames from ≤ f &lt; to, once they have been generated.</summary>
+    protected virtual IReadOnlyList<FaultLabel> Faults(StreamSimulator simulator, long from, long to) => simulator.Faults(from, to);
 
     protected override async Task<int> RunAsync(ParseResult parsed, CancellationToken stopping)
     {
@@ -100,24 +96,22 @@ internal abstract class GeneratorCommand : Verb
     private async Task GenerateAsync(ParseResult parsed, StreamSimulator simulator, Settings settings, Session session, CancellationToken stopping)
     {
         using LabelFile? labels = settings.Labels is { } path ? new LabelFile(path) : null;
-        int frameValues = simulator.StreamKeys.Count * simulator.Channels.Count, packet = PacketFrames(settings.Simulation);
-        var values = new double[packet * frameValues];
+        int packet = PacketFrames(settings.Simulation);
         long frames = settings.Frames ?? long.MaxValue;
+        var samples = new List<Sample>();
         session.Packet = packet == 1 ? TimeSpan.Zero : simulator.FrameTime(packet) - simulator.FrameTime(0);
         try
         {
-            Begin(parsed, simulator);
+            Begin(parsed, simulator, settings.Simulation);
             while (simulator.FrameIndex < frames)
             {
                 long frame = simulator.FrameIndex;
                 int count = (int)Math.Min(packet, frames - frame);
-                for (int i = 0; i < count; i++)
-                {
-                    simulator.Next(values.AsSpan(i * frameValues, frameValues));
-                }
-
+                samples.Clear();
+                Generate(simulator, count, samples);
+                session.Skipped += ((long)count * simulator.StreamKeys.Count) - samples.Count;
                 DateTimeOffset time = simulator.FrameTime(frame);
-                foreach (FaultLabel label in simulator.Faults(frame, frame + count))
+                foreach (FaultLabel label in Faults(simulator, frame, frame + count))
                 {
                     // Each fault once: when it begins, or if a given plan began it before the first frame.
                     if (frame == 0 || label.Start >= time)
@@ -128,7 +122,10 @@ internal abstract class GeneratorCommand : Verb
                 }
 
                 labels?.Flush();
-                await SendAsync(simulator, frame, count, values, session, stopping);
+                foreach (Sample sample in samples)
+                {
+                    await session.SendAsync(sample, stopping);
+                }
             }
         }
         finally

@@ -14,6 +14,8 @@ internal sealed class OptionReader(ParseResult parsed)
     /// <summary>True if the option stands on the command line, with a usable value or not.</summary>
     public bool Has(Option<string?> option) => parsed.GetResult(option) is not null;
 
+    public bool IsSet(Option<bool> option) => parsed.GetValue(option);
+
     public string? Text(Option<string?> option) =>
         parsed.GetResult(option) is { } result && !result.Errors.Any() ? parsed.GetValue(option) : null;
 

@@ -105,7 +105,11 @@ public sealed class SineSimulatorTests
     {
         var options = new SineSimulationOptions
         {
-            Streams = 2, Mixture = mixture, FaultsPerStreamDay = 0.5, Interval = TimeSpan.FromSeconds(1), Period = TimeSpan.FromMinutes(2),
+            Streams = 2,
+            Mixture = mixture,
+            FaultsPerStreamDay = 0.5,
+            Interval = TimeSpan.FromSeconds(1),
+            Period = TimeSpan.FromMinutes(2),
         };
         var simulator = new SineSimulator(options);
         FaultLabel[] labels = [.. simulator.Faults(0, 100 * 120).Where(label => label.Type != SineSimulator.Regime)];
