@@ -130,6 +130,23 @@ public sealed class SignalCommandTests : IDisposable
     }
 
     [Fact]
+    public void The_documentation_lists_every_fault_of_every_verb()
+    {
+        string[] rows = [.. File.ReadLines(Path.Combine(Docs.Markdown.Root, "simulators", "README.md")).Where(line => line.StartsWith("| `", StringComparison.Ordinal))];
+        foreach ((string verb, IReadOnlyList<string> types) in new[]
+        {
+            ("load", (IReadOnlyList<string>)[.. LoadFaults.All.Select(kind => kind.Type), LoadFeed.Outage]),
+            ("ecg", [.. EcgEvents.All.Select(kind => kind.Type)]),
+            ("eeg", [.. EegEvents.All.Select(kind => kind.Type)]),
+            ("sine", [SineSimulator.Regime]),
+        })
+        {
+            string row = rows.Single(line => line.StartsWith($"| `{verb}", StringComparison.Ordinal));
+            Assert.All(types, type => Assert.Contains($"`{type}`", row, StringComparison.Ordinal));
+        }
+    }
+
+    [Fact]
     public async Task A_WFDB_record_is_replayed_as_one_stream_of_its_leads_or_split()
     {
         await File.WriteAllTextAsync(PathOf("r.hea"), "r 2 250 3 10:00:00 1/2/2020\nr.dat 16 100 12 0 0 0 0 MLII\nr.dat 16 100 12 0 0 0 0 V1\n", TestContext.Current.CancellationToken);
