@@ -62,7 +62,6 @@ public sealed class EcgSimulator : StreamSimulator
     {
         private const double NoiseMillivolts = 0.008, StepsPerMillivolt = 200, RailMillivolts = 5;
         private const double LabelBefore = 0.12, LabelAfter = 0.48;
-        private const int KeptLabels = 256;
 
         private readonly EcgSimulator _simulator;
         private readonly int _stream, _substeps;
@@ -264,12 +263,12 @@ public sealed class EcgSimulator : StreamSimulator
                 _pauseTo = _time + (2 * interval);
                 interval *= early;
                 next = premature.Type == EcgEvents.Pvc ? BeatKind.Ventricular : BeatKind.Atrial;
-                Label(premature with { First = FrameAt(_time + interval - LabelBefore), End = FrameAt(_time + interval + LabelAfter) });
+                Rhythm.Add(premature with { First = FrameAt(_time + interval - LabelBefore), End = FrameAt(_time + interval + LabelAfter) });
             }
             else if (pause is { } asystole)
             {
                 interval += (asystole.End - asystole.First) / _rate;
-                Label(asystole with { First = now, End = FrameAt(_time + interval) });
+                Rhythm.Add(asystole with { First = now, End = FrameAt(_time + interval) });
             }
 
             // T waves adapt to a new rate over some beats.
@@ -286,18 +285,8 @@ public sealed class EcgSimulator : StreamSimulator
             if (!_episodes.TryGetValue(fault.Type, out PlannedFault known) || known != fault)
             {
                 _episodes[fault.Type] = fault;
-                Label(fault with { First = now });
+                Rhythm.Add(fault with { First = now });
             }
-        }
-
-        private void Label(PlannedFault label)
-        {
-            if (Rhythm.Count == KeptLabels)
-            {
-                Rhythm.RemoveAt(0);
-            }
-
-            Rhythm.Add(label);
         }
 
         private long FrameAt(double seconds) => (long)Math.Ceiling(seconds * _rate);

@@ -143,7 +143,9 @@ internal abstract class GeneratorCommand : Verb
             Streams = (int)options.Whole(_streams, _defaults.Streams, 1, 1_000_000),
             Seed = options.Seed(_seed),
         });
-        StreamSimulator plain = Create(simulation);
+
+        // Times and kinds of faults don't depend on the number of streams.
+        StreamSimulator plain = Create(simulation with { Streams = 1 });
         string[] known = [.. plain.FaultKinds.Select(kind => kind.Type)];
         string[] types = known;
         if (options.Text(_faultTypes) is { } list)
@@ -193,10 +195,11 @@ internal abstract class GeneratorCommand : Verb
                 options.Errors.Add("--faults and --fault-rate exclude each other.");
             }
 
-            simulation = simulation with { Faults = FaultFile.Read(path, plain.StreamKeys.ToHashSet(StringComparer.Ordinal), plain.FaultKinds, options.Errors) };
+            HashSet<string> keys = Create(simulation with { FaultsPerStreamDay = 0 }).StreamKeys.ToHashSet(StringComparer.Ordinal);
+            simulation = simulation with { Faults = FaultFile.Read(path, keys, plain.FaultKinds, options.Errors) };
         }
 
-        long? frames = duration is { } length ? Create(simulation with { Faults = null, FaultsPerStreamDay = 0 }).FrameAtOrAfter(simulation.Start + length) : null;
+        long? frames = duration is { } length ? plain.FrameAtOrAfter(plain.FrameTime(0) + length) : null;
         return new Settings(simulation, delivery, frames, options.Text(_labels), options.Errors);
     }
 

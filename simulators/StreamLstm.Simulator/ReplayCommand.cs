@@ -2,6 +2,7 @@ using System.CommandLine;
 using StreamLstm.Connectors.Files;
 using StreamLstm.Core.Signals;
 using StreamLstm.Runtime.Ingress;
+using StreamLstm.Simulation;
 
 namespace StreamLstm.Simulator;
 
@@ -15,6 +16,7 @@ internal sealed class ReplayCommand : Verb
     private readonly Option<string?> _stream = Named("--stream", "NAME", "Send only this stream; for a file that names none, the stream's name.");
     private readonly Option<bool> _split = new("--split") { Description = "WFDB and EDF: every signal is a stream NAME/SIGNAL, instead of a channel." };
     private readonly Option<string?> _start = Named("--start", "ISO|now", "Time of the first sample; the others keep their distance from it. Default: the file's own times; 2026-01-05T00:00:00Z where a WFDB record has none.");
+    private readonly Option<string?> _labels = Named("--labels", "FILE", "EDF+: write the file's annotations as CSV: stream,start,end,type.");
     private readonly Option<string?> _limit = Named("--limit", "N", "Send at most so many samples.");
 
     public ReplayCommand(TimeProvider clock)
@@ -22,7 +24,7 @@ internal sealed class ReplayCommand : Verb
     {
         _clock = clock;
         Add(_file);
-        foreach (Option option in new Option[] { _stream, _split, _start, _limit })
+        foreach (Option option in new Option[] { _stream, _split, _start, _labels, _limit })
         {
             Add(option);
         }
@@ -49,8 +51,10 @@ internal sealed class ReplayCommand : Verb
         session.Packet = signals ? SignalPacket : TimeSpan.Zero;
         TabularReject? firstReject = null;
         TimeSpan? shift = settings.Start is null ? TimeSpan.Zero : null;
+        using LabelFile? labels = settings.Labels is { } path ? new LabelFile(path) : null;
+        var pending = new List<FaultLabel>();
         long sent = 0;
-        foreach (Sample sample in signals ? SignalFile.Read(settings.File, settings.Split) : Rows(settings, reject =>
+        foreach (Sample sample in signals ? SignalFile.Read(settings.File, settings.Split, labels is null ? null : pending.Add) : Rows(settings, reject =>
         {
             firstReject ??= reject;
             session.Skipped++;
@@ -73,6 +77,18 @@ internal sealed class ReplayCommand : Verb
             }
 
             shift ??= (settings.Start ?? sample.Time) - sample.Time;
+            foreach (FaultLabel label in pending.Where(label => settings.Stream is null || label.Stream == settings.Stream))
+            {
+                labels!.Add(label with { Start = label.Start + shift.Value, End = label.End + shift.Value });
+                session.Faults++;
+            }
+
+            if (pending.Count > 0)
+            {
+                labels!.Flush();
+                pending.Clear();
+            }
+
             await session.SendAsync(sample with { Time = sample.Time + shift.Value }, stopping);
         }
 
@@ -120,6 +136,11 @@ internal sealed class ReplayCommand : Verb
             options.Errors.Add("--split applies to WFDB (.hea) and EDF (.edf) files only.");
         }
 
+        if (file is not null && options.Text(_labels) is not null && !file.EndsWith(".edf", StringComparison.OrdinalIgnoreCase))
+        {
+            options.Errors.Add("--labels applies to EDF (.edf) files only.");
+        }
+
         DateTimeOffset? start = options.Text(_start) == "now" ? _clock.GetUtcNow() : options.Time(_start);
         if (start is { Year: < 1900 or > 9900 })
         {
@@ -127,9 +148,9 @@ internal sealed class ReplayCommand : Verb
         }
 
         return new Settings(
-            file!, delivery, options.Text(_stream), options.IsSet(_split), start, options.Whole(_limit, long.MaxValue, 1, long.MaxValue), options.Errors);
+            file!, delivery, options.Text(_stream), options.IsSet(_split), start, options.Text(_labels), options.Whole(_limit, long.MaxValue, 1, long.MaxValue), options.Errors);
     }
 
     private sealed record Settings(
-        string File, Delivery Delivery, string? Stream, bool Split, DateTimeOffset? Start, long Limit, IReadOnlyList<string> Errors);
+        string File, Delivery Delivery, string? Stream, bool Split, DateTimeOffset? Start, string? Labels, long Limit, IReadOnlyList<string> Errors);
 }

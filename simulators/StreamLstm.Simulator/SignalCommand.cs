@@ -38,7 +38,7 @@ internal abstract class SignalCommand : GeneratorCommand
                 options.Errors.Add($"--mains '{mains}' is not 50 or 60.");
             }
 
-            signal = signal with { MainsHz = mains == "60" || signal.Rate <= 100 ? 60 : 50 };
+            signal = signal with { MainsHz = mains == "60" ? 60 : 50 };
         }
 
         // Half the rate carries no information: hum there would be nothing or a constant.

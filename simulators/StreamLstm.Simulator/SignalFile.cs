@@ -1,4 +1,5 @@
 using StreamLstm.Connectors.Files.Signals;
+using StreamLstm.Simulation;
 
 namespace StreamLstm.Simulator;
 
@@ -8,16 +9,19 @@ namespace StreamLstm.Simulator;
 /// </summary>
 internal static class SignalFile
 {
+    private const double MomentSeconds = 0.001;
+
     /// <summary>Start of a record that says none.</summary>
     private static readonly DateTimeOffset s_unknownStart = new(2026, 1, 5, 0, 0, 0, TimeSpan.Zero);
 
     public static bool Is(string path) => IsWfdb(path) || Path.GetExtension(path).Equals(".edf", StringComparison.OrdinalIgnoreCase);
 
+    /// <param name="onLabel">Called with every annotation of an EDF+ file, for every stream, before the samples that it was stored with.</param>
     /// <exception cref="InvalidDataException">The file is malformed; samples before the fault have been returned.</exception>
-    public static IEnumerable<Sample> Read(string path, bool split)
+    public static IEnumerable<Sample> Read(string path, bool split, Action<FaultLabel>? onLabel)
     {
         string name = Path.GetFileNameWithoutExtension(path);
-        return IsWfdb(path) ? ReadWfdb(WfdbRecord.Open(path), name, split) : ReadEdf(EdfRecord.Open(path), name, split);
+        return IsWfdb(path) ? ReadWfdb(WfdbRecord.Open(path), name, split) : ReadEdf(EdfRecord.Open(path), name, split, onLabel);
     }
 
     private static bool IsWfdb(string path) => Path.GetExtension(path).Equals(".hea", StringComparison.OrdinalIgnoreCase);
@@ -36,7 +40,7 @@ internal static class SignalFile
         }
     }
 
-    private static IEnumerable<Sample> ReadEdf(EdfRecord record, string name, bool split)
+    private static IEnumerable<Sample> ReadEdf(EdfRecord record, string name, bool split, Action<FaultLabel>? onLabel)
     {
         int[][] groups = [.. record.Signals.Select((signal, i) => (signal.SamplesPerRecord, i)).GroupBy(s => s.SamplesPerRecord, s => s.i).Select(group => group.ToArray())];
         if (groups.Length == 0)
@@ -50,6 +54,16 @@ internal static class SignalFile
         var next = new int[groups.Length];
         foreach (EdfBlock block in record.Read())
         {
+            foreach (EdfAnnotation annotation in onLabel is null ? [] : block.Annotations)
+            {
+                // Annotations without a duration mark a moment; a label has to last.
+                DateTimeOffset start = At(record.Start, annotation.Onset), end = At(record.Start, annotation.Onset + Math.Max(annotation.Duration ?? 0, MomentSeconds));
+                foreach (string stream in tracks.SelectMany(track => track.Streams))
+                {
+                    onLabel!(new FaultLabel(stream, start, end, annotation.Text, 0));
+                }
+            }
+
             Array.Clear(next);
             while (true)
             {
@@ -91,35 +105,36 @@ internal static class SignalFile
     /// <summary>Signals that are sampled together.</summary>
     private sealed class Track
     {
-        private readonly string _stream;
-        private readonly string[]? _split;
+        private readonly bool _split;
 
         public Track(string name, bool split, string[] signals, string? rateName)
         {
-            _stream = name + rateName;
-            if (split)
-            {
-                // Labels need not be unique.
-                _split = [.. signals.Select((signal, i) => $"{name}/{signal}" + (signals.Count(s => s == signal) > 1 ? FormattableString.Invariant($"#{i + 1}") : ""))];
-            }
+            _split = split;
+
+            // Names of signals need not be unique.
+            Streams = split
+                ? [.. signals.Select((signal, i) => $"{name}/{signal}" + (signals.Count(s => s == signal) > 1 ? FormattableString.Invariant($"#{i + 1}") : ""))]
+                : [name + rateName];
         }
+
+        public IReadOnlyList<string> Streams { get; }
 
         public IEnumerable<Sample> Samples(DateTimeOffset time, double[] values)
         {
-            if (_split is not null)
+            if (_split)
             {
                 for (int i = 0; i < values.Length; i++)
                 {
-                    yield return new Sample(_split[i], time, values[i]);
+                    yield return new Sample(Streams[i], time, values[i]);
                 }
             }
             else if (values.Length == 1)
             {
-                yield return new Sample(_stream, time, values[0]);
+                yield return new Sample(Streams[0], time, values[0]);
             }
             else
             {
-                yield return new Sample(_stream, time, double.NaN, [.. values]);
+                yield return new Sample(Streams[0], time, double.NaN, [.. values]);
             }
         }
     }

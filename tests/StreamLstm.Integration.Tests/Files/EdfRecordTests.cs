@@ -48,6 +48,20 @@ public sealed class EdfRecordTests : IDisposable
     }
 
     [Fact]
+    public void Annotations_mean_nothing_in_a_file_that_is_not_EDF_plus()
+    {
+        var file = new EdfFile();
+        file.Annotations(3);
+        file.Signals.Add(("ECG", "mV", "-5", "5", "-100", "100", 1));
+        file.Add(EdfFile.Lists("junk", 3), EdfFile.Samples(100));
+        var record = EdfRecord.Open(Write(file.Bytes()));
+
+        Assert.Equal("ECG", Assert.Single(record.Signals).Label);
+        Assert.Equal(5, Assert.Single(record.Read()).Values[0][0], 1e-9);
+        Assert.Empty(record.ReadAnnotations());
+    }
+
+    [Fact]
     public void A_discontinuous_file_keeps_its_gaps()
     {
         var file = new EdfFile { Reserved = "EDF+D" };

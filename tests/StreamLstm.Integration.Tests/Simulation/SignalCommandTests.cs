@@ -175,9 +175,9 @@ public sealed class SignalCommandTests : IDisposable
         file.Signals.Add(("EEG A", "uV", "-100", "100", "-100", "100", 2));
         file.Signals.Add(("Temp", "C", "-100", "100", "-100", "100", 1));
         file.Signals.Add(("EEG B", "uV", "-100", "100", "-100", "100", 2));
-        file.Annotations(8);
-        file.Add(EdfFile.Samples(1, 2), EdfFile.Samples(30), EdfFile.Samples(5, 6), EdfFile.Lists("+0;;|", 8));
-        file.Add(EdfFile.Samples(3, 4), EdfFile.Samples(31), EdfFile.Samples(7, 8), EdfFile.Lists("+10;;|", 8));
+        file.Annotations(20);
+        file.Add(EdfFile.Samples(1, 2), EdfFile.Samples(30), EdfFile.Samples(5, 6), EdfFile.Lists("+0;;|+0.5;Light off, quiet;|", 20));
+        file.Add(EdfFile.Samples(3, 4), EdfFile.Samples(31), EdfFile.Samples(7, 8), EdfFile.Lists("+10;;|+10~30;Apnoea;|", 20));
         await File.WriteAllBytesAsync(PathOf("night.edf"), file.Bytes(), TestContext.Current.CancellationToken);
         (int exit, string output, string error) = await SimulatorProcess.RunAsync("replay", PathOf("night.edf"), "--to", "-");
 
@@ -192,6 +192,15 @@ public sealed class SignalCommandTests : IDisposable
 
         (_, output, _) = await SimulatorProcess.RunAsync("replay", PathOf("night.edf"), "--split", "--stream", "night/EEG B", "--to", "-");
         Assert.Equal([5, 6, 7, 8], Parse(output).Select(s => s.Values[0]));
+
+        (_, _, _) = await SimulatorProcess.RunAsync("replay", PathOf("night.edf"), "--start", "2026-01-01T00:00:00Z", "--labels", PathOf("notes.csv"), "--to", "file:" + PathOf("x.ndjson"));
+        Assert.Equal(
+            [
+                "stream,start,end,type", "night@2Hz,2026-01-01T00:00:00.5Z,2026-01-01T00:00:00.501Z,Light off  quiet", "night@1Hz,2026-01-01T00:00:00.5Z,2026-01-01T00:00:00.501Z,Light off  quiet",
+                "night@2Hz,2026-01-01T00:00:10Z,2026-01-01T00:00:40Z,Apnoea", "night@1Hz,2026-01-01T00:00:10Z,2026-01-01T00:00:40Z,Apnoea",
+            ],
+            await File.ReadAllLinesAsync(PathOf("notes.csv"), TestContext.Current.CancellationToken));
+        Assert.Equal(2, (await SimulatorProcess.RunAsync("replay", PathOf("x.ndjson"), "--labels", PathOf("y"), "--to", "-")).ExitCode);
 
         // Ten and a half seconds at twenty times their pace, sent by the tenth of a second.
         var watch = Stopwatch.StartNew();

@@ -63,7 +63,7 @@ public sealed class EdfRecord
     /// <summary>Number of data records.</summary>
     public long Records { get; }
 
-    /// <summary>Ordinary signals, without the annotations.</summary>
+    /// <summary>Ordinary signals, without the annotations; those of a file that isn't EDF+ have no meaning and are left out.</summary>
     public IReadOnlyList<EdfSignal> Signals { get; }
 
     private int RecordBytes => 2 * _columns.Sum(c => c.Samples);
@@ -96,7 +96,7 @@ public sealed class EdfRecord
             throw Bad(path, $"the number of signals must be 1 to {MaxSignals}");
         if (headerBytes != FixedHeaderBytes * (count + 1))
             throw Bad(path, $"a header of {headerBytes} bytes doesn't fit {count} signals");
-        var columns = ReadColumns(path, new HeaderReader(path, stream, FixedHeaderBytes * (int)count), (int)count, plus);
+        var columns = ReadColumns(path, new HeaderReader(path, stream, FixedHeaderBytes * (int)count), (int)count);
         if (columns.Sum(c => (long)c.Samples) > MaxRecordSamples)
             throw Bad(path, $"a data record of more than {MaxRecordSamples} samples");
         if (seconds is not (>= 0 and < 1e6) || (seconds == 0 && columns.Any(c => c.Signal is not null)))
@@ -141,7 +141,7 @@ public sealed class EdfRecord
                     for (var i = 0; i < target.Length; i++)
                         target[i] = (BinaryPrimitives.ReadInt16LittleEndian(part[(2 * i)..]) * s.Gain) + s.Offset;
                 }
-                else
+                else if (IsPlus)
                 {
                     // The first list of the first annotation signal says when the record starts.
                     ReadLists(part, n, annotations, ref onset);
@@ -228,7 +228,7 @@ public sealed class EdfRecord
         throw Bad(path, $"'{Printable(date)} {Printable(time)}' is not a start as dd.mm.yy hh.mm.ss");
     }
 
-    private static Column[] ReadColumns(string path, HeaderReader head, int count, bool plus)
+    private static Column[] ReadColumns(string path, HeaderReader head, int count)
     {
         string[] Texts(int width) => [.. Enumerable.Range(0, count).Select(_ => head.Text(width))];
         double[] Numbers(int width, string what) => [.. Enumerable.Range(0, count).Select(i => head.Number(width, $"signal {i}: {what}"))];
@@ -244,7 +244,7 @@ public sealed class EdfRecord
         {
             if (samples[i] is not (>= 1 and <= MaxRecordSamples) || samples[i] != Math.Floor(samples[i]))
                 throw Bad(path, $"signal {i}: the number of samples per data record must be 1 to {MaxRecordSamples}");
-            if (plus && labels[i] == AnnotationLabel)
+            if (labels[i] == AnnotationLabel)
             {
                 columns[i] = new Column((int)samples[i], null);
                 continue;
