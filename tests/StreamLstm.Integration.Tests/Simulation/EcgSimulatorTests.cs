@@ -139,6 +139,27 @@ public sealed class EcgSimulatorTests
     }
 
     [Fact]
+    public void The_monitor_ranks_ventricular_beats_above_sinus_beats()
+    {
+        EcgSimulationOptions options = s_one with { Channels = ["II", "V1"], HeartRate = null, FaultsPerStreamDay = 120 * 24, FaultTypes = [EcgEvents.Pvc, EcgEvents.BaselineWander] };
+        Recording recording = Generate(options, 900);
+        var monitor = new EcgMonitor(360, 2);
+        var found = new List<Beat>();
+        for (int f = 0; f < recording.Leads[0].Length; f++)
+        {
+            monitor.Push([recording.Leads[0][f], recording.Leads[1][f]], found);
+        }
+
+        // The first minute teaches it the usual forms.
+        float Score(double seconds) => found.Where(b => Math.Abs((b.Sample / 360.0) - seconds) < 0.1).Select(b => b.Score).DefaultIfEmpty(0).Max();
+        float[] ventricular = [.. recording.Beats.Where(b => b is { Type: 'V', Seconds: > 60 and < 890 }).Select(b => Score(b.Seconds))];
+        float[] sinus = [.. recording.Beats.Where(b => b is { Type: 'N', Seconds: > 60 and < 890 }).Select(b => Score(b.Seconds))];
+        Assert.True(ventricular.Length > 5 && sinus.Length > 500);
+        double auroc = ventricular.Average(v => sinus.Average(n => v > n ? 1 : v == n ? 0.5 : 0));
+        Assert.InRange(auroc, 0.99, 1);
+    }
+
+    [Fact]
     public void An_atrial_beat_is_early_and_narrow_and_the_rhythm_starts_again_from_it()
     {
         EcgSimulationOptions options = s_one with { IntervalDeviation = 0.01, Faults = [Event(s_one, EcgEvents.Apc, 20, 21), Event(s_one, EcgEvents.Apc, 40, 41)] };

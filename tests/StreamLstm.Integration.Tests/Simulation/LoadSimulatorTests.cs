@@ -100,6 +100,19 @@ public sealed class LoadSimulatorTests
     }
 
     [Fact]
+    public void Homes_use_more_of_their_energy_in_the_daytime_of_weekends()
+    {
+        // October: little heating and cooling; homes with panels feed in at noon.
+        var options = new LoadSimulationOptions { Streams = 80, Seed = 9, Start = new DateTimeOffset(2026, 9, 28, 0, 0, 0, TimeSpan.Zero) };
+        double[][] frames = Generate(options, FourWeeks);
+        double[][] homes = [.. Enumerable.Range(0, 80).Except(Feeders(new LoadSimulator(options))).Select(i => Series(frames, i)).Where(home => home.Min() >= 0)];
+        double Daytime(bool weekend) => homes.Average(home => Enumerable.Range(0, FourWeeks).Where(f => IsWeekend(f) == weekend && HourOf(f) is >= 10 and < 16).Average(f => home[f]) / home.Average());
+
+        Assert.True(homes.Length > 30);
+        Assert.InRange(Daytime(true) / Daytime(false), 1.1, 1.8);
+    }
+
+    [Fact]
     public void Load_factors_are_those_of_feeders_and_homes()
     {
         var options = new LoadSimulationOptions { Streams = 80, Seed = 2 };
