@@ -2,26 +2,28 @@ namespace StreamLstm.Simulation;
 
 /// <summary>
 /// A home's net load: standby and a cycling fridge, morning and evening activity that depends on the kind of day and on
-/// people being there, single appliance runs, and for some homes electric heating or cooling, an electric car, and
-/// photovoltaics. Random draws are made per day, cycle or knot of time, so the same home can be read at any interval.
+/// people being there, single appliance runs, and for some homes electric heating (also by a cycling heat pump) or cooling,
+/// an electric car, and photovoltaics. Random draws are made per day, cycle or knot of time, so the same home can be read at any interval.
 /// </summary>
 internal sealed class Household : LoadModel
 {
     private const long HolidaySlotDays = 91;
     private const int MostRunsPerDay = 12;
 
-    private readonly CounterRandom _days, _runs, _fridge, _car, _holidays, _noise;
+    private readonly CounterRandom _days, _runs, _fridge, _car, _holidays, _noise, _heatPump;
     private readonly CorrelatedNoise _activityNoise, _localClouds;
     private readonly double _standby, _fridgeWatts, _fridgePeriod, _fridgeDuty;
     private readonly double _morningWatts, _morningHour, _morningWidth, _eveningWatts, _eveningHour, _eveningWidth;
     private readonly double _dayWatts, _freeDayFactor, _freeDayDelay, _runsPerDay;
     private readonly double _heatingWattsPerKelvin, _coolingWattsPerKelvin, _carWatts, _carHour, _panelWatts;
+    private readonly double _heatPumpWatts, _heatPumpPeriod;
 
     public Household(CounterRandom random)
     {
         CounterRandom traits = random.Branch(1);
         (_days, _runs, _fridge) = (random.Branch(2), random.Branch(3), random.Branch(4));
         (_car, _holidays, _noise) = (random.Branch(5), random.Branch(6), random.Branch(7));
+        _heatPump = random.Branch(10);
         _activityNoise = new CorrelatedNoise(random.Branch(8), 2 * 3600, 0.7);
         _localClouds = new CorrelatedNoise(random.Branch(9), 900, 0.6);
 
@@ -46,6 +48,12 @@ internal sealed class Household : LoadModel
         _carHour = traits.Uniform(21, 18.5, 22.5);
         _panelWatts = traits.Uniform(22) < 0.25 ? traits.Uniform(23, 2500, 8000) : 0;
         Quantum = traits.Uniform(24) < 0.6 ? 1 : 10;
+
+        // Half of the electric heatings are heat pumps, which need about a third.
+        bool heatPump = _heatingWattsPerKelvin > 0 && traits.Uniform(25) < 0.5;
+        _heatPumpWatts = heatPump ? traits.Uniform(26, 1500, 3000) : 0;
+        _heatPumpPeriod = traits.Uniform(27, 25, 60) * 60;
+        _heatingWattsPerKelvin /= heatPump ? 3 : 1;
     }
 
     public override double Quantum { get; }
@@ -56,7 +64,8 @@ internal sealed class Household : LoadModel
         double activity = away ? 0.06 : Math.Max(0.2, 1 + (0.3 * _activityNoise.At(at.Middle)));
         double watts = _standby + Fridge(at) + (activity * Habits(at));
         watts += Runs(at, at.Day, at.FreeDay) + Runs(at, at.Day - 1, at.FreeDayBefore);
-        watts += _heatingWattsPerKelvin * Math.Max(0, 16 - at.TemperatureCelsius) * (away ? 0.5 : 1);
+        double heating = _heatingWattsPerKelvin * Math.Max(0, 16 - at.TemperatureCelsius) * (away ? 0.5 : 1);
+        watts += _heatPumpWatts > 0 ? HeatPump(at, heating) : heating;
         watts += away ? 0 : _coolingWattsPerKelvin * Math.Max(0, at.TemperatureCelsius - 23);
         if (_carWatts > 0)
         {
@@ -98,6 +107,20 @@ internal sealed class Household : LoadModel
         }
 
         return _fridgeWatts * share;
+    }
+
+    /// <summary>A compressor that runs at full power for the share of each cycle that covers the demand.</summary>
+    private double HeatPump(in Moment at, double demandWatts)
+    {
+        double duty = Math.Min(1, demandWatts / _heatPumpWatts), share = 0;
+        long last = (long)Math.Floor((at.Start + at.Seconds) / _heatPumpPeriod);
+        for (long cycle = (long)Math.Floor(at.Start / _heatPumpPeriod); cycle <= last; cycle++)
+        {
+            double on = (cycle + ((1 - duty) * _heatPump.Uniform(cycle))) * _heatPumpPeriod;
+            share += at.Share(on, on + (duty * _heatPumpPeriod));
+        }
+
+        return _heatPumpWatts * share;
     }
 
     private double Habits(in Moment at)

@@ -1,31 +1,11 @@
 namespace StreamLstm.Simulation;
 
-/// <summary>What a <see cref="LoadSimulator"/> generates. Everything it produces is a function of these values.</summary>
-public sealed record LoadSimulationOptions
+/// <summary>
+/// What a <see cref="LoadSimulator"/> generates. Every fourth stream is a feeder, the others are households. Random faults
+/// are by default those of a sensor (<see cref="Simulation.FaultTypes.Sensor"/>) and keep half a day of distance.
+/// </summary>
+public sealed record LoadSimulationOptions : SimulationOptions
 {
-    /// <summary>Number of streams, from 1; every fourth is a feeder, the others are households. Default 24.</summary>
-    public int Streams { get; init; } = 24;
-
-    public ulong Seed { get; init; } = 1;
-
     /// <summary>Length of a frame, above zero and at most one day. Default 15 minutes.</summary>
     public TimeSpan Interval { get; init; } = TimeSpan.FromMinutes(15);
-
-    /// <summary>Start of frame 0. Default Monday 2026-01-05 00:00 UTC.</summary>
-    public DateTimeOffset Start { get; init; } = new(2026, 1, 5, 0, 0, 0, TimeSpan.Zero);
-
-    /// <summary>
-    /// Mean number of random faults per stream and day. Default 0: none. Faults keep half a day of distance, so about one
-    /// per day is the most there can be.
-    /// </summary>
-    public double FaultsPerStreamDay { get; init; }
-
-    /// <summary>No random fault begins earlier. Default: the start.</summary>
-    public DateTimeOffset? FaultsFrom { get; init; }
-
-    /// <summary>A given plan instead of a random one; its faults may overlap and then act one after the other.</summary>
-    public IReadOnlyList<FaultLabel>? Faults { get; init; }
-
-    /// <summary>Put before every stream key; does not change the values.</summary>
-    public string KeyPrefix { get; init; } = "";
 }

@@ -7,7 +7,7 @@ namespace StreamLstm.Simulator;
 internal static class FaultFile
 {
     /// <summary>Reads every usable row and adds one error, with its line number, for each other one.</summary>
-    public static IReadOnlyList<FaultLabel> Read(string path, IReadOnlySet<string> streams, List<string> errors)
+    public static IReadOnlyList<FaultLabel> Read(string path, IReadOnlySet<string> streams, IReadOnlyList<FaultKind> kinds, List<string> errors)
     {
         string[] lines;
         try
@@ -36,7 +36,7 @@ internal static class FaultFile
             }
 
             string[] cells = lines[i].Split(',', StringSplitOptions.TrimEntries);
-            if (ReadRow(cells, streams, out FaultLabel? fault) is { } problem)
+            if (ReadRow(cells, streams, kinds, out FaultLabel? fault) is { } problem)
             {
                 errors.Add(string.Create(CultureInfo.InvariantCulture, $"{path}:{i + 1}: {problem}"));
             }
@@ -49,7 +49,7 @@ internal static class FaultFile
         return faults;
     }
 
-    private static string? ReadRow(string[] cells, IReadOnlySet<string> streams, out FaultLabel? fault)
+    private static string? ReadRow(string[] cells, IReadOnlySet<string> streams, IReadOnlyList<FaultKind> kinds, out FaultLabel? fault)
     {
         fault = null;
         if (cells.Length is not (4 or 5))
@@ -72,12 +72,12 @@ internal static class FaultFile
             return "the end is not after the start.";
         }
 
-        if (!FaultTypes.All.Contains(cells[3]))
+        if (kinds.FirstOrDefault(kind => kind.Type == cells[3]) is not { } kind)
         {
-            return $"'{cells[3]}' is not one of {string.Join(", ", FaultTypes.All)}.";
+            return $"'{cells[3]}' is not one of {string.Join(", ", kinds.Select(known => known.Type))}.";
         }
 
-        double size = FaultTypes.TypicalSize(cells[3]);
+        double size = kind.TypicalSize;
         if (cells.Length == 5 && cells[4].Length > 0
             && !(double.TryParse(cells[4], NumberStyles.Float, CultureInfo.InvariantCulture, out size) && double.IsFinite(size)))
         {

@@ -2,7 +2,7 @@ using StreamLstm.Simulation;
 
 namespace StreamLstm.Simulator;
 
-/// <summary>The injected faults as CSV <c>stream,start,end,type</c>, written as they begin.</summary>
+/// <summary>Injected faults or a file's annotations as CSV <c>stream,start,end,type</c>, written as they begin.</summary>
 internal sealed class LabelFile : IDisposable
 {
     private readonly StreamWriter _writer;
@@ -16,7 +16,7 @@ internal sealed class LabelFile : IDisposable
 
     public void Add(FaultLabel label)
     {
-        _writer.WriteLine($"{label.Stream},{Sample.TimeText(label.Start)},{Sample.TimeText(label.End)},{label.Type}");
+        _writer.WriteLine($"{Cell(label.Stream)},{Sample.TimeText(label.Start)},{Sample.TimeText(label.End)},{Cell(label.Type)}");
         _dirty = true;
     }
 
@@ -30,4 +30,7 @@ internal sealed class LabelFile : IDisposable
     }
 
     public void Dispose() => _writer.Dispose();
+
+    /// <summary>The form has no quoting, and names and annotations of a file can hold anything.</summary>
+    private static string Cell(string text) => string.Concat(text.Select(c => c is ',' or '"' || char.IsControl(c) ? ' ' : c));
 }

@@ -14,6 +14,8 @@ internal sealed class OptionReader(ParseResult parsed)
     /// <summary>True if the option stands on the command line, with a usable value or not.</summary>
     public bool Has(Option<string?> option) => parsed.GetResult(option) is not null;
 
+    public bool IsSet(Option<bool> option) => parsed.GetValue(option);
+
     public string? Text(Option<string?> option) =>
         parsed.GetResult(option) is { } result && !result.Errors.Any() ? parsed.GetValue(option) : null;
 
@@ -54,6 +56,18 @@ internal sealed class OptionReader(ParseResult parsed)
         return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value) && value >= 0
             ? value
             : Wrong(option, text, "a number of 0 or more", (double?)null);
+    }
+
+    public double? Number(Option<string?> option, double low, double high)
+    {
+        if (Text(option) is not { } text)
+        {
+            return null;
+        }
+
+        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && value >= low && value <= high
+            ? value
+            : Wrong(option, text, string.Create(CultureInfo.InvariantCulture, $"a number from {low} to {high}"), (double?)null);
     }
 
     /// <summary>A duration with its unit: <c>500ms</c>, <c>10s</c>, <c>15m</c>, <c>24h</c>, <c>7d</c>.</summary>

@@ -2,9 +2,12 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using StreamLstm.Simulator;
 
-var root = new RootCommand("Generates electric loads with known faults, or replays files, as a live feed.")
+var root = new RootCommand("Generates electric loads and physiological signals with known faults, or replays files, as a live feed.")
 {
     new LoadCommand(TimeProvider.System),
+    new EcgCommand(TimeProvider.System),
+    new EegCommand(TimeProvider.System),
+    new SineCommand(TimeProvider.System),
     new ReplayCommand(TimeProvider.System),
 };
 

@@ -32,6 +32,9 @@ internal sealed class Session
 
     public long Faults { get; set; }
 
+    /// <summary>Samples are sent together that lie within the same one of these spans, counted from the first sample; zero = each in its own time.</summary>
+    public TimeSpan Packet { get; set; }
+
     private TimeSpan Elapsed => _clock.GetElapsedTime(_started);
 
     /// <param name="expected">Number of samples, null = not known.</param>
@@ -81,8 +84,13 @@ internal sealed class Session
         {
             if (sample.Time > _latest)
             {
-                double due = (sample.Time - _first.Value).TotalSeconds / _delivery.Speed;
-                await WaitUntilAsync(due, stopping);
+                TimeSpan due = sample.Time - _first.Value;
+                if (Packet > TimeSpan.Zero)
+                {
+                    due = Packet * ((due.Ticks / Packet.Ticks) + 1);
+                }
+
+                await WaitUntilAsync(due.TotalSeconds / _delivery.Speed, stopping);
             }
         }
         else if (_delivery.Rate > 0)

@@ -43,7 +43,8 @@ public sealed class Backtest(Profile profile, double warmUp, bool learnAfterWarm
             [.. labels.Where(l => l.Stream == stream && l.Start >= from)],
             [.. episodes.Episodes.Where(e => e.Stream == stream && e.Start >= from)],
             interval * 8,
-            evaluation.Frames * (1 - warmUp) * profile.Interval.TotalDays);
+            evaluation.Frames * (1 - warmUp) * profile.Interval.TotalDays,
+            interval);
     }
 
     private sealed class Observer : IFrameObserver

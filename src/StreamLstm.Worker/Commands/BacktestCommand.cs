@@ -65,6 +65,7 @@ internal sealed class BacktestCommand : Command
         var configured = Configured(parsed, errors);
         if (configured is { Channels.Count: > 1 })
             errors.Add($"Profile {configured.Name} has {configured.Channels.Count} channels; a backtest reads every column as a stream of its own.");
+        errors.AddRange(SeriesFiles.CovariateErrors(parsed.GetValue(_covariates), configured is not null));
         if (errors.Count > 0)
             return Terminal.Refuse(errors, "See streamlstm backtest --help.");
 
@@ -82,6 +83,9 @@ internal sealed class BacktestCommand : Command
         if (ordered.Count < 16 || (configured is null && data.Interval <= TimeSpan.Zero))
             return Terminal.Refuse([$"{ordered.Count} usable readings are too few for a backtest."], "See streamlstm backtest --help.");
         var profile = configured ?? SeriesFiles.ProfileFor(data.Interval, parsed.GetValue(_covariates));
+        var elsewhere = labels.Select(l => l.Stream).Except(ordered.Select(r => r.Stream), StringComparer.Ordinal).Count();
+        if (elsewhere > 0)
+            Terminal.Line($"{elsewhere} of the labelled streams are not in the data.");
         if (data.Rejects > 0)
             Terminal.Line($"{data.Rejects} cells can't be used and are treated as missing.");
         var backtest = new Backtest(profile, warmup, learning == "on", parsed.GetValue(_seed));
@@ -148,9 +152,19 @@ internal sealed class BacktestCommand : Command
             }
 
             if (s.Detection is { } d)
-                Console.WriteLine($"  detection: precision {Terminal.Number(d.Precision)}, recall {Terminal.Number(d.Recall)}, false per day {Terminal.Number(d.FalsePerDay)}");
+                Console.WriteLine($"  detection: precision {Terminal.Number(d.Precision)}, recall {Terminal.Number(d.Recall)}, delay {Terminal.Number(d.DelaySeconds, "0")} s, false per day {Terminal.Number(d.FalsePerDay)}");
         }
+
+        if (Pooled(series) is not { } all)
+            return;
+        Console.WriteLine("detection, all streams; faults by their own type, alarms by theirs; delay = median from the fault's start to the end of the frame that told of it");
+        Console.WriteLine("type            faults  found  recall   delay s  alarms  right  precision  false per stream and day");
+        foreach (var (type, t) in all.ByType.Append(new KeyValuePair<string, DetectionTally>("all", all)))
+            Console.WriteLine($"{type,-14} {t.Faults,7} {t.Found,6} {Terminal.Number(t.Recall),7} {Terminal.Number(t.DelaySeconds, "0"),9} {t.Episodes,7} {t.Right,6} {Terminal.Number(t.Precision),10} {Terminal.Number(t.FalsePerDay),8}");
     }
+
+    private static DetectionQuality? Pooled(IReadOnlyList<BacktestSeries> series) =>
+        series.Any(s => s.Detection is not null) ? DetectionQuality.Pool([.. series.Select(s => s.Detection).OfType<DetectionQuality>()]) : null;
 
     private static JsonObject ToJson(IReadOnlyList<BacktestSeries> all)
     {
@@ -185,11 +199,32 @@ internal sealed class BacktestCommand : Command
                 ["metrics"] = metrics,
                 ["hours"] = hours,
                 ["experts"] = experts,
-                ["detection"] = s.Detection is { } d ? new JsonObject { ["precision"] = d.Precision, ["recall"] = d.Recall, ["false_per_day"] = d.FalsePerDay } : null,
+                ["detection"] = s.Detection is { } d ? Detection(d) : null,
             });
         }
 
-        return new JsonObject { ["series"] = series };
+        var result = new JsonObject { ["series"] = series };
+        if (Pooled(all) is { } pooled)
+            result["detection"] = Detection(pooled);
+        return result;
+    }
+
+    private static JsonObject Detection(DetectionQuality quality)
+    {
+        static JsonObject Figures(DetectionTally t) => new()
+        {
+            ["precision"] = t.Precision,
+            ["recall"] = t.Recall,
+            ["false_per_day"] = t.FalsePerDay,
+            ["delay_s"] = t.DelaySeconds,
+            ["faults"] = t.Faults,
+            ["found"] = t.Found,
+            ["episodes"] = t.Episodes,
+            ["right"] = t.Right,
+        };
+        var result = Figures(quality);
+        result["by_type"] = new JsonObject(quality.ByType.Select(t => new KeyValuePair<string, JsonNode?>(t.Key, Figures(t.Value))));
+        return result;
     }
 
     /// <summary>The members of the mixture, each with the mixture's error on the same targets.</summary>

@@ -38,6 +38,7 @@ internal sealed class BenchmarkForecastCommand : Command
         var errors = files.Where(f => !f.Exists).Select(f => $"There is no file '{f}'.").ToList();
         if (warmup is not (> 0 and < 1))
             errors.Add(string.Create(CultureInfo.InvariantCulture, $"--warmup {warmup}: a share between 0 and 1, both excluded."));
+        errors.AddRange(SeriesFiles.CovariateErrors(parsed.GetValue(_covariates), configured: false));
         if (errors.Count > 0)
             return Terminal.Refuse(errors, "See streamlstm benchmark forecast --help.");
         var rows = new JsonArray();

@@ -157,7 +157,7 @@ internal sealed class DemoCommand : Command
             .ToList();
         var detected = episodes.All.Where(e => e.Start >= open && !young.Any(y => y.Stream == e.Stream && e.Start >= y.Start)).ToList();
         var days = (endFrame - openFrame) * load.Interval.TotalDays * load.Streams;
-        var quality = DetectionQuality.Of(labels, detected, ToleranceFrames * interval, days);
+        var quality = DetectionQuality.Of(labels, detected, ToleranceFrames * interval, days, interval);
         var (skill, coverage) = host.Engine.TotalSkill();
         var s = host.Engine.Statistics;
         return new DemoSummary(s.Streams, s.Samples, s.Frames, skill, coverage, quality, wall);
@@ -189,8 +189,8 @@ internal sealed class DemoCommand : Command
         Console.WriteLine($"streams {summary.Streams}, samples {summary.Samples}, forecasts {summary.Forecasts}, {Terminal.Number(summary.WallSeconds, "0.0")} s");
         Console.WriteLine($"skill against the seasonal naive forecast {Terminal.Number(summary.Skill)} (1 − MAE/MAE, same targets), 90 % interval covers {Terminal.Number(summary.Coverage)}");
         Console.WriteLine($"faults {q.Faults}, recall {Terminal.Number(q.Recall)}, precision {Terminal.Number(q.Precision)}, false alarms per stream and day {Terminal.Number(q.FalsePerDay)}");
-        foreach (var (type, (n, found)) in q.ByType)
-            Console.WriteLine($"  {type,-12} {found} of {n}");
+        foreach (var (type, tally) in q.ByType.Where(t => t.Value.Faults > 0))
+            Console.WriteLine($"  {type,-12} {tally.Found} of {tally.Faults}");
     }
 
     private sealed record DemoSummary(int Streams, long Samples, long Forecasts, double? Skill, double? Coverage, DetectionQuality Detection, double WallSeconds);

@@ -1,4 +1,5 @@
 using StreamLstm.Connectors.Files;
+using StreamLstm.Core.Forecasting;
 using StreamLstm.Runtime.Evaluation;
 using StreamLstm.Runtime.Profiles;
 
@@ -36,6 +37,17 @@ internal sealed record SeriesFiles(IReadOnlyList<BacktestRow> Rows, TimeSpan Int
         // A stable sort: equal times keep the order of the file.
         var ordered = rows.Select((r, i) => (r, i)).OrderBy(x => x.r.TimeMicros).ThenBy(x => x.i).Select(x => x.r).ToList();
         return new SeriesFiles(covariates is { Length: > 0 } ? Join(ordered, covariates) : ordered, interval, rejects, shape!);
+    }
+
+    /// <summary>What is wrong with the covariates asked for.</summary>
+    public static IEnumerable<string> CovariateErrors(string[]? covariates, bool configured)
+    {
+        if (covariates is not { Length: > 0 })
+            yield break;
+        if (covariates.Length > ForecastPlan.MostCovariates)
+            yield return $"--covariates: at most {ForecastPlan.MostCovariates}, {covariates.Length} are given.";
+        if (configured)
+            yield return "--covariates can't be used with --config.";
     }
 
     /// <summary>Puts what the covariates' series read at a time beside the readings of the others; NaN where one read nothing.</summary>

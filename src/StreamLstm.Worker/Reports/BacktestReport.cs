@@ -81,7 +81,7 @@ internal sealed class BacktestReport(Profile profile, IReadOnlyList<BacktestSeri
         Calibration(e);
         OverTime(e);
         if (s.Detection is { } d)
-            Text($"Detection: precision {Terminal.Number(d.Precision)}, recall {Terminal.Number(d.Recall)}, false alarms per day {Terminal.Number(d.FalsePerDay)}.");
+            Text($"Detection: precision {Terminal.Number(d.Precision)}, recall {Terminal.Number(d.Recall)}, median delay {Terminal.Number(d.DelaySeconds, "0")} s, false alarms per day {Terminal.Number(d.FalsePerDay)}.");
         Table(e);
     }
 

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json.Nodes;
 using StreamLstm.Integration.Tests.Crash;
+using StreamLstm.Integration.Tests.Simulation;
 
 namespace StreamLstm.Integration.Tests.EndToEnd;
 
@@ -78,6 +79,39 @@ public sealed class BacktestTests : IDisposable
         }
 
         Assert.True(Mse(a, "streamlstm", 24) < Mse(a, "last", 24));
+    }
+
+    [Fact]
+    public async Task Labels_of_the_simulator_give_a_report_by_type_of_fault()
+    {
+        var (data, labels, json) = (Path.Combine(_folder.FullName, "load.ndjson.gz"), Path.Combine(_folder.FullName, "labels.csv"), Path.Combine(_folder.FullName, "out.json"));
+        var (exit, _, error) = await SimulatorProcess.RunAsync(
+            "load", "--streams", "12", "--duration", "42d", "--interval", "30m", "--fault-rate", "0.25", "--fault-types", "spike,level_shift,dropout,theft", "--seed", "3", "--to", "file:" + data, "--labels", labels);
+        Assert.True(exit == 0, error);
+        await File.AppendAllTextAsync(labels, "nobody,2026-02-01T00:00:00Z,2026-02-02T00:00:00Z,spike\n", Cancel);
+        using var backtest = WorkerProcess.Start("backtest", data, "--labels", labels, "--warmup", "0.5", "--json", json);
+        Assert.True(await backtest.WaitAsync(TimeSpan.FromSeconds(120)) == 0, backtest.Log);
+
+        var report = JsonNode.Parse(await File.ReadAllTextAsync(json, Cancel))!;
+        var detection = report["detection"]!;
+        var types = detection["by_type"]!.AsObject();
+        var judged = (await File.ReadAllLinesAsync(labels, Cancel)).Skip(1).Select(l => l.Split(',')).Where(l => l[0] != "nobody" && string.CompareOrdinal(l[1], "2026-01-26T00:00:00Z") >= 0).ToArray();
+        foreach (var type in new[] { "spike", "level_shift", "dropout", "theft" })
+        {
+            Assert.Equal(judged.Count(l => l[3] == type), (int)types[type]!["faults"]!);
+            Assert.True((int)types[type]!["faults"]! > 3, type);
+        }
+
+        // What stands out by four deviations or goes silent must be found, and soon.
+        Assert.InRange((double)types["spike"]!["recall"]!, 0.5, 1);
+        Assert.InRange((double)types["dropout"]!["recall"]!, 0.8, 1);
+        Assert.InRange((double)types["spike"]!["delay_s"]!, 0, 2 * 3600);
+        Assert.InRange((double)detection["precision"]!, 0.3, 1);
+        Assert.InRange((double)detection["false_per_day"]!, 0, 0.5);
+        Assert.Equal((int)detection["episodes"]!, types.Sum(t => (int)t.Value!["episodes"]!));
+        Assert.Equal((int)detection["found"]!, report["series"]!.AsArray().Sum(s => (int)s!["detection"]!["found"]!));
+        foreach (var text in new[] { "detection, all streams", "theft", "1 of the labelled streams are not in the data" })
+            Assert.Contains(text, backtest.Log, StringComparison.Ordinal);
     }
 
     [Fact]

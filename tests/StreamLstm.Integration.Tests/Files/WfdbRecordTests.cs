@@ -1,3 +1,4 @@
+using System.Globalization;
 using StreamLstm.Connectors.Files.Signals;
 
 namespace StreamLstm.Integration.Tests.Files;
@@ -35,6 +36,17 @@ public sealed class WfdbRecordTests : IDisposable
     {
         Write("r", $"r 1 100 2\nr.dat {format} 200", Encode(format, [[mark], [50]]));
         Assert.Equal([double.NaN, 0.25], WfdbRecord.Open(Path.Combine(_folder.FullName, "r.hea")).ReadSamples().Select(v => v[0]));
+    }
+
+    [Theory]
+    [InlineData("", null)]
+    [InlineData(" 10:20:30", null)]
+    [InlineData(" 10:20:30 24/12/2019", "2019-12-24T10:20:30Z")]
+    [InlineData(" 9:2:3.25 1/2/1991", "1991-02-01T09:02:03.25Z")]
+    public void The_base_time_counts_if_it_comes_with_its_date(string fields, string? start)
+    {
+        Write("r", $"r 1 100 2{fields}\nr.dat 16 200", new byte[4]);
+        Assert.Equal(start is null ? null : DateTimeOffset.Parse(start, CultureInfo.InvariantCulture), WfdbRecord.Open(Path.Combine(_folder.FullName, "r.hea")).Start);
     }
 
     [Fact]
@@ -75,6 +87,7 @@ public sealed class WfdbRecordTests : IDisposable
     [InlineData("r 1 0\nr.dat 16", "sampling frequency")]
     [InlineData("r 1 360 x\nr.dat 16", "number of samples")]
     [InlineData("r 2 360 10\nr.dat 16", "2 signals are announced, 1 described")]
+    [InlineData("r 1 360 10 12:00 1/1/2020\nr.dat 16", "base time")]
     [InlineData("r 1 360 10\nr.dat 311", "format 311 is not 16, 212 or 80")]
     [InlineData("r 1 360 10\nr.dat 212x4", "not supported")]
     [InlineData("r 1 360 10\n../r.dat 16", "not the name of a file beside the header")]

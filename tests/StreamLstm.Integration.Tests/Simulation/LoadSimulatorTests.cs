@@ -100,6 +100,19 @@ public sealed class LoadSimulatorTests
     }
 
     [Fact]
+    public void Homes_use_more_of_their_energy_in_the_daytime_of_weekends()
+    {
+        // October: little heating and cooling; homes with panels feed in at noon.
+        var options = new LoadSimulationOptions { Streams = 80, Seed = 9, Start = new DateTimeOffset(2026, 9, 28, 0, 0, 0, TimeSpan.Zero) };
+        double[][] frames = Generate(options, FourWeeks);
+        double[][] homes = [.. Enumerable.Range(0, 80).Except(Feeders(new LoadSimulator(options))).Select(i => Series(frames, i)).Where(home => home.Min() >= 0)];
+        double Daytime(bool weekend) => homes.Average(home => Enumerable.Range(0, FourWeeks).Where(f => IsWeekend(f) == weekend && HourOf(f) is >= 10 and < 16).Average(f => home[f]) / home.Average());
+
+        Assert.True(homes.Length > 30);
+        Assert.InRange(Daytime(true) / Daytime(false), 1.1, 1.8);
+    }
+
+    [Fact]
     public void Load_factors_are_those_of_feeders_and_homes()
     {
         var options = new LoadSimulationOptions { Streams = 80, Seed = 2 };
@@ -165,7 +178,7 @@ public sealed class LoadSimulatorTests
         const int Frames = 120 * FramesPerDay;
         IReadOnlyList<FaultLabel> labels = simulator.Faults(0, Frames);
 
-        Assert.Equal(FaultTypes.All.Order(), labels.Select(label => label.Type).Distinct().Order());
+        Assert.Equal(FaultTypes.Sensor.Select(kind => kind.Type).Order(), labels.Select(label => label.Type).Distinct().Order());
         Assert.InRange(labels.Count / (16 * 120.0), 0.4, 0.6);
         Assert.Equal(labels.OrderBy(label => label.Start), labels);
         foreach (FaultLabel[] ofStream in labels.GroupBy(label => label.Stream).Select(group => group.ToArray()))
@@ -219,6 +232,58 @@ public sealed class LoadSimulatorTests
             Assert.Equal(simulator.CleanValue(stream, first - 1), simulator.Value(stream, first - 1));
             Assert.Equal(simulator.CleanValue(stream, first + length), simulator.Value(stream, first + length));
         }
+    }
+
+    [Fact]
+    public void Faults_of_the_installation_and_of_its_use_do_what_they_say()
+    {
+        var options = new LoadSimulationOptions { Streams = 16, Seed = 4, FaultsPerStreamDay = 0.3, FaultTypes = [.. LoadFaults.All.Skip(7).Select(kind => kind.Type)] };
+        var simulator = new LoadSimulator(options);
+        IReadOnlyList<FaultLabel> labels = simulator.Faults(0, 120 * FramesPerDay);
+        Assert.Equal([LoadFaults.CtRatio, LoadFaults.Schedule, LoadFaults.SwappedPhases, LoadFaults.Theft], labels.Select(label => label.Type).Distinct().Order());
+        Assert.InRange(labels.Count / (16 * 120.0), 0.22, 0.38);
+        foreach (FaultLabel label in labels)
+        {
+            int stream = simulator.StreamKeys.ToList().IndexOf(label.Stream);
+            long first = simulator.FrameAtOrAfter(label.Start), end = simulator.FrameAtOrAfter(label.End);
+            for (long f = first; f < end; f++)
+            {
+                // Two roundings to at most 100 W.
+                double clean = simulator.CleanValue(stream, f);
+                double expected = label.Type switch
+                {
+                    LoadFaults.CtRatio => clean * label.Size,
+                    LoadFaults.Theft => clean < 0 ? clean : clean * (1 - label.Size),
+                    LoadFaults.SwappedPhases => clean * (label.Size - (0.5 * (1 - label.Size))),
+                    _ => simulator.CleanValue(stream, f + (long)Math.Round(label.Size * 4)),
+                };
+                Assert.Equal(expected, simulator.Value(stream, f), 51.0);
+            }
+
+            (double low, double high) = label.Type switch
+            {
+                LoadFaults.CtRatio => (0.25, 4),
+                LoadFaults.Theft => (0.3, 0.8),
+                LoadFaults.SwappedPhases => (0.2, 0.5),
+                _ => (-12.0, 12),
+            };
+            Assert.InRange(label.Size, low, high);
+        }
+    }
+
+    [Fact]
+    public void Some_homes_have_a_heat_pump_that_cycles_in_the_cold()
+    {
+        // Minutes of a January night: the compressor alone switches by more than a kilowatt, over and over.
+        var options = new LoadSimulationOptions { Streams = 160, Interval = TimeSpan.FromMinutes(1), Start = new DateTimeOffset(2026, 1, 13, 0, 0, 0, TimeSpan.Zero) };
+        var simulator = new LoadSimulator(options);
+        int[] homes = [.. Enumerable.Range(0, options.Streams).Except(Feeders(simulator))];
+        int Switches(LoadSimulator from, int i) => Enumerable.Range(60, 240).Count(m => from.CleanValue(i, m) - from.CleanValue(i, m - 1) > 1000);
+        int[] pumps = [.. homes.Where(i => Switches(simulator, i) >= 3)];
+        Assert.InRange(pumps.Length / (double)homes.Length, 0.04, 0.25);
+
+        var summer = new LoadSimulator(options with { Start = new DateTimeOffset(2026, 7, 14, 0, 0, 0, TimeSpan.Zero) });
+        Assert.InRange(pumps.Count(i => Switches(summer, i) >= 3), 0, pumps.Length / 4);
     }
 
     [Fact]

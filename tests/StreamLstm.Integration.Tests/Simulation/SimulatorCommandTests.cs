@@ -30,7 +30,7 @@ public sealed class SimulatorCommandTests : IDisposable
     [Fact]
     public async Task A_seed_determines_every_byte_of_the_file_and_the_file_holds_the_simulation()
     {
-        string[] common = ["load", "--streams", "8", "--duration", "2d", "--fault-rate", "0.5"];
+        string[] common = ["load", "--streams", "8", "--duration", "2d", "--fault-rate", "0.5", "--fault-types", "spike, dip,level_shift,drift,stuck,dropout,scale"];
         foreach ((string name, string seed) in new[] { ("a.ndjson", "7"), ("b.ndjson", "7"), ("c.ndjson", "8"), ("d.ndjson.gz", "7") })
         {
             Assert.Equal(0, (await SimulatorProcess.RunAsync([.. common, "--seed", seed, "--to", "file:" + PathOf(name)])).ExitCode);
@@ -56,7 +56,7 @@ public sealed class SimulatorCommandTests : IDisposable
     public async Task The_labels_file_lists_the_faults_that_began()
     {
         (int exit, string output, _) = await SimulatorProcess.RunAsync(
-            "load", "--streams", "12", "--duration", "5d", "--seed", "3", "--fault-rate", "0.6", "--labels", PathOf("labels.csv"), "--to", "file:" + PathOf("x.csv"), "--json");
+            "load", "--streams", "12", "--duration", "5d", "--seed", "3", "--fault-rate", "0.6", "--fault-types", "spike,dip,level_shift,drift,stuck,dropout,scale", "--labels", PathOf("labels.csv"), "--to", "file:" + PathOf("x.csv"), "--json");
 
         Assert.Equal(0, exit);
         var simulator = new LoadSimulator(new LoadSimulationOptions { Streams = 12, Seed = 3, FaultsPerStreamDay = 0.6 });

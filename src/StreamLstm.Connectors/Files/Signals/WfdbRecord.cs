@@ -35,8 +35,9 @@ public sealed class WfdbRecord
 
     private readonly string _folder;
 
-    private WfdbRecord(string folder, string name, double rate, long samples, IReadOnlyList<WfdbSignal> signals)
+    private WfdbRecord(string folder, string name, double rate, long samples, DateTimeOffset? start, IReadOnlyList<WfdbSignal> signals)
     {
+        Start = start;
         _folder = folder;
         Name = name;
         Rate = rate;
@@ -51,6 +52,9 @@ public sealed class WfdbRecord
 
     /// <summary>Samples per signal; 0 = as many as the file holds.</summary>
     public long Samples { get; }
+
+    /// <summary>Base date and time, if both are said. They have no zone; here they are taken for UTC.</summary>
+    public DateTimeOffset? Start { get; }
 
     public IReadOnlyList<WfdbSignal> Signals { get; }
 
@@ -85,7 +89,7 @@ public sealed class WfdbRecord
             signals[i] = Signal(path, Fields(lines[i + 1]), i);
         if (signals.Any(s => s.File != signals[0].File || s.Format != signals[0].Format || s.ByteOffset != signals[0].ByteOffset))
             throw Bad(path, "signals in several files or formats are not supported");
-        return new WfdbRecord(Path.GetDirectoryName(Path.GetFullPath(path))!, first[0], rate, samples, signals);
+        return new WfdbRecord(Path.GetDirectoryName(Path.GetFullPath(path))!, first[0], rate, samples, BaseTime(path, first), signals);
     }
 
     /// <summary>Reads the signals, sample by sample; the given array is reused.</summary>
@@ -185,6 +189,16 @@ public sealed class WfdbRecord
         }
 
         throw Bad(path, "it lacks its end mark");
+    }
+
+    private static DateTimeOffset? BaseTime(string path, string[] first)
+    {
+        if (first.Length < 6)
+            return null;
+        if (!DateTime.TryParseExact(
+            $"{first[4]} {first[5]}", ["H:m:s d/M/yyyy", "H:m:s.FFFFFFF d/M/yyyy"], CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var start))
+            throw Bad(path, $"'{first[4]} {first[5]}' is not a base time and date as HH:MM:SS DD/MM/YYYY");
+        return start;
     }
 
     private static WfdbSignal Signal(string path, string[] f, int index)

@@ -1,7 +1,7 @@
-namespace StreamLstm.Worker.Commands;
+namespace StreamLstm.Core.Signals;
 
-/// <summary>What everything that reads physiological signals says first.</summary>
-internal static class SignalCaveat
+/// <summary>What everything that reads or makes physiological signals says first.</summary>
+public static class SignalCaveat
 {
     public const string Text =
         "StreamLstm is research and operations software. It is not a medical device, has not been evaluated by any regulator, and must not be used "
