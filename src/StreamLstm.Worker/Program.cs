@@ -9,6 +9,7 @@ var root = new RootCommand("StreamLstm: real-time forecasts and anomaly scores w
     new CheckConfigCommand(),
     new ConfigCommand(),
     new BacktestCommand(),
+    new SeasonsCommand(),
     new BenchmarkCommand(),
     new SourcesCommand(),
     new ModelsCommand(),

@@ -121,7 +121,7 @@ public sealed record BindingTime
     public static readonly TimeSpan DefaultMaxFuture = TimeSpan.FromMinutes(5);
 
     /// <summary>Keeps out the 1970 of devices that don't know their time yet.</summary>
-    public static readonly TimeSpan DefaultMaxAge = TimeSpan.FromDays(7300);
+    public static readonly TimeSpan DefaultMaxAge = TimeSpan.FromDays(10_950);
 
     /// <summary>
     /// JSON pointer (<c>^/pointer</c> from the root), CSV index, OBIS id, byte offset of a 64-bit integer, <c>$h:header</c>,

@@ -148,6 +148,7 @@ public sealed class SeriesModel
     /// (another unit, another meter).
     /// </summary>
     private const double FarUnits = 64;
+    private const double LargestRebase = 1e9;
     private const float LargestDeviation = 64;
     private const float LargestResidual = 1e3f;
 
@@ -898,8 +899,9 @@ public sealed class SeriesModel
     {
         var p = _plan;
         var d = Doubles(record);
-        var a = (float)(d[DblScale] / scale);
-        var b = (float)((d[DblOffset] - offset) / scale);
+        // Beyond these nothing of the record means anything any more; it only has to stay finite.
+        var a = (float)Math.Min(d[DblScale] / scale, LargestRebase);
+        var b = (float)Math.Clamp((d[DblOffset] - offset) / scale, -LargestRebase, LargestRebase);
         d[DblOffset] = offset;
         d[DblScale] = scale;
         Affine(record.Slice(p.Ring, p.RingLength), a, b);

@@ -82,7 +82,7 @@ internal sealed class BacktestCommand : Command
         var ordered = data.Rows;
         if (ordered.Count < 16 || (configured is null && data.Interval <= TimeSpan.Zero))
             return Terminal.Refuse([$"{ordered.Count} usable readings are too few for a backtest."], "See streamlstm backtest --help.");
-        var profile = configured ?? SeriesFiles.ProfileFor(data.Interval, parsed.GetValue(_covariates));
+        var profile = configured ?? data.ProfileFor(parsed.GetValue(_warmup), parsed.GetValue(_covariates));
         var elsewhere = labels.Select(l => l.Stream).Except(ordered.Select(r => r.Stream), StringComparer.Ordinal).Count();
         if (elsewhere > 0)
             Terminal.Line($"{elsewhere} of the labelled streams are not in the data.");

@@ -75,7 +75,7 @@ internal sealed class BenchmarkForecastCommand : Command
 
     private async Task<IReadOnlyList<BacktestSeries>> BacktestAsync(FileInfo file, SeriesFiles data, ParseResult parsed, bool learning, CancellationToken stopping)
     {
-        var backtest = new Backtest(SeriesFiles.ProfileFor(data.Interval, parsed.GetValue(_covariates)), parsed.GetValue(_warmup), learning, parsed.GetValue(_seed));
+        var backtest = new Backtest(data.ProfileFor(parsed.GetValue(_warmup), parsed.GetValue(_covariates)), parsed.GetValue(_warmup), learning, parsed.GetValue(_seed));
         using var meters = new SilentMeterFactory();
         return await Terminal.ProgressAsync(
             $"{file.Name}, {(learning ? "learning" : "frozen")}",

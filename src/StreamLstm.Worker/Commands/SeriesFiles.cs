@@ -71,9 +71,23 @@ internal sealed record SeriesFiles(IReadOnlyList<BacktestRow> Rows, TimeSpan Int
     }
 
     /// <summary>
-    /// What a user would have configured: one day ahead (two at hourly or coarser grids), frames close with their reading. More quantiles
-    /// than a service needs, for the sake of the CRPS.
+    /// What a user would have configured: one season ahead (two days at hourly or coarser grids), frames close with their reading. More quantiles
+    /// than a service needs, for the sake of the CRPS. Where the interval has no day, the season is that of the first series, found in the
+    /// leading share of the readings that isn't judged.
     /// </summary>
+    public Profile ProfileFor(double warmUp, string[]? covariates)
+    {
+        var profile = ProfileFor(Interval, covariates);
+        if (profile.HasDay || Rows.Count == 0)
+            return profile;
+        var first = Rows[0].Stream;
+        var rows = Rows.Where(r => r.Stream == first).ToList();
+        return SeasonsCommand.Of(rows.Take((int)(warmUp * rows.Count)), Interval) is { } found
+            ? profile with { Season = Interval * found.Frames, HorizonSteps = Math.Clamp(found.Frames, 48, 288) }
+            : profile;
+    }
+
+    /// <summary>The same for a grid alone.</summary>
     public static Profile ProfileFor(TimeSpan interval, string[]? covariates = null)
     {
         var profile = new Profile { Name = "backtest", Interval = interval, Channels = ["value", .. covariates ?? []], Covariates = covariates ?? [], SamplesPerFrame = 1, MaxGapFrames = 4, Quantiles = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95] };

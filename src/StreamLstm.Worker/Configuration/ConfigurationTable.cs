@@ -80,7 +80,7 @@ public static class ConfigurationTable
         new("Sources:*:Bindings:*:Time:Zone", ConfigurationType.TimeZone, "UTC", "Zone of times without an offset.") { OnlyFor = s_bound },
         new("Sources:*:Bindings:*:Time:Optional", ConfigurationType.Boolean, "false", "Whether a message without the time happened when it arrived, instead of being a dead letter.") { OnlyFor = s_bound },
         new("Sources:*:Bindings:*:Time:MaxFuture", ConfigurationType.Duration, "5m", "How far ahead of the arrival a time may be; the journal takes no more than 5m.") { Min = "0s", Max = "5m", OnlyFor = s_bound },
-        new("Sources:*:Bindings:*:Time:MaxAge", ConfigurationType.Duration, "7300d", "How far before the arrival a time may be.") { Min = "1s", Max = "36500d", OnlyFor = s_bound },
+        new("Sources:*:Bindings:*:Time:MaxAge", ConfigurationType.Duration, "10950d", "How far before the arrival a time may be.") { Min = "1s", Max = "36500d", OnlyFor = s_bound },
         new("Sources:*:Bindings:*:Values:*:At", Text, "", "JSON pointer (one segment may be * or prefix*), CSV index, field, metric or OBIS id of the value (* = every number); empty = the whole payload.") { OnlyFor = s_bound },
         new("Sources:*:Bindings:*:Values:*:Field", Text, null, "What {field} stands for, with {*} for what * stands for; by default the value's name, or what * stands for.") { OnlyFor = s_bound },
         new("Sources:*:Bindings:*:Values:*:Unit", Text, null, "Unit in the payload, or a JSON pointer to it; multiples of W, Wh, V, A, VA and var are converted to these.") { OnlyFor = s_bound },
