@@ -140,7 +140,7 @@ public sealed partial class Engine : IAsyncDisposable
             worker.Start(_stateLog, _header.Sequence);
         }
 
-        _training = new TrainingLoop(_profiles, _models, _trainingLog, _journal, _settings.Seed, _metrics, _logger);
+        _training = new TrainingLoop(_profiles, _models, _trainingLog, _journal, _settings.Seed, _settings.TrainingShare, _metrics, _logger);
         Restored = true;
         Volatile.Write(ref _lastTurn, Environment.TickCount64);
         _metrics.RestoreDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);

@@ -37,6 +37,9 @@ public sealed record EngineSettings
     /// <summary>Seed of weight initialisation and of the choice of training windows.</summary>
     public ulong Seed { get; init; } = 1;
 
+    /// <summary>Most of one core that training takes, in (0, 1]: after every round it rests. What a round learns doesn't depend on it.</summary>
+    public double TrainingShare { get; init; } = 1;
+
     /// <summary>Called for every processed frame, on a shard's thread; for backtests.</summary>
     public IFrameObserver? Observer { get; init; }
 }

@@ -22,12 +22,13 @@ internal sealed partial class TrainingLoop
     private readonly Journal.Journal _journal;
     private readonly EngineMetrics _metrics;
     private readonly ILogger _logger;
+    private readonly double _share;
     private readonly Channel<List<TrainingRow>> _rows;
 
     private long _offered;
     private long _handled;
 
-    public TrainingLoop(ProfileRuntime[] profiles, ModelStore models, TrainingLog log, Journal.Journal journal, ulong seed, EngineMetrics metrics, ILogger logger)
+    public TrainingLoop(ProfileRuntime[] profiles, ModelStore models, TrainingLog log, Journal.Journal journal, ulong seed, double share, EngineMetrics metrics, ILogger logger)
     {
         _rows = Channel.CreateBounded<List<TrainingRow>>(
             new BoundedChannelOptions(4096) { FullMode = BoundedChannelFullMode.DropOldest, SingleReader = true },
@@ -35,6 +36,7 @@ internal sealed partial class TrainingLoop
         _models = models;
         _profiles = profiles;
         _log = log;
+        _share = share;
         _journal = journal;
         _metrics = metrics;
         _logger = logger;
@@ -106,6 +108,9 @@ internal sealed partial class TrainingLoop
         _metrics.Round(name, "trained");
         _metrics.Promotion(name, "nudge");
         Log.Trained(_logger, name, version, trainer.LastLoss, elapsed.TotalMilliseconds);
+        // Rows wait meanwhile; rounds are due by their number, so a rest changes when weights come, not what they are.
+        if (_share < 1)
+            await Task.Delay(elapsed * ((1 / _share) - 1), stop);
     }
 
     private static partial class Log

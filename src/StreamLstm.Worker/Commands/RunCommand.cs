@@ -48,6 +48,7 @@ internal sealed partial class RunCommand : Command
                         MaxStreamsPerPartition = settings.Engine.MaxStreamsPartition,
                         KeepJournal = settings.Engine.KeepJournal,
                         Seed = settings.Engine.Seed,
+                        TrainingShare = settings.Engine.TrainingShare,
                         Journal = new() { MaxBacklogBytes = settings.Engine.JournalMaxBytes },
                     },
                     Http = settings.Http,

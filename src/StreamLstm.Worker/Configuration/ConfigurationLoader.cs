@@ -89,7 +89,7 @@ public static class ConfigurationLoader
     private static EngineConfiguration Engine(ConfigurationNode node)
     {
         var shards = node.Integer("Shards");
-        return new(shards == 0 ? Environment.ProcessorCount : shards, node.Integer("MaxStreamsPartition"), node.Long("JournalMaxBytes"), node.Boolean("KeepJournal"), (ulong)node.Integer("Seed"));
+        return new(shards == 0 ? Environment.ProcessorCount : shards, node.Integer("MaxStreamsPartition"), node.Long("JournalMaxBytes"), node.Boolean("KeepJournal"), (ulong)node.Integer("Seed"), node.Number("TrainingShare"));
     }
 
     private static HttpSettings Http(ConfigurationNode node)

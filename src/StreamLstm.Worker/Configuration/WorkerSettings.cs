@@ -33,7 +33,8 @@ public sealed record StateSettings(string Directory);
 /// <param name="JournalMaxBytes">Size of the journal at which sources wait for the engine.</param>
 /// <param name="KeepJournal">Committed segments are kept.</param>
 /// <param name="Seed">Of weights and training windows.</param>
-public sealed record EngineConfiguration(int Shards, int MaxStreamsPartition, long JournalMaxBytes, bool KeepJournal, ulong Seed);
+/// <param name="TrainingShare">Most of one core that training takes.</param>
+public sealed record EngineConfiguration(int Shards, int MaxStreamsPartition, long JournalMaxBytes, bool KeepJournal, ulong Seed, double TrainingShare);
 
 /// <param name="Url">Page, API, health and metrics.</param>
 /// <param name="MetricsUrl">Health and metrics only; null = not served separately.</param>

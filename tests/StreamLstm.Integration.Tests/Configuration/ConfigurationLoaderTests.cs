@@ -19,7 +19,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
     {
         var settings = Valid("{}");
         Assert.Equal("state", settings.State.Directory);
-        Assert.Equal(new EngineConfiguration(Environment.ProcessorCount, 4096, 1L << 30, false, 1), settings.Engine);
+        Assert.Equal(new EngineConfiguration(Environment.ProcessorCount, 4096, 1L << 30, false, 1, 0.5), settings.Engine);
         Assert.Equal(new HttpSettings(new Uri("http://127.0.0.1:8080"), null, null), settings.Http);
         Assert.Equal(("default", "*"), (Assert.Single(settings.Profiles).Name, settings.Profiles[0].Select));
         Assert.Equal(new MetricsSettings(true, 2000, ""), settings.Metrics);
@@ -72,7 +72,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
         var read = new HashSet<string>();
         var json = """
             {"State":{"Directory":"/s"},
-             "Engine":{"Shards":3,"MaxStreamsPartition":10,"JournalMaxBytes":33554432,"KeepJournal":true,"Seed":7},
+             "Engine":{"Shards":3,"MaxStreamsPartition":10,"JournalMaxBytes":33554432,"KeepJournal":true,"Seed":7,"TrainingShare":0.25},
              "Http":{"Url":"http://localhost:9000","MetricsUrl":"http://0.0.0.0:9464","Token":"t"},
              "Profiles":{"p":{"Select":"nl/*","Interval":"30m","Channels":"a, b","Covariates":"b","Season":"6h","Aggregation":"Sum","Counter":true,"Rollover":1000,"MaxRate":60,"Hold":"0s","Gaps":"zero","ValidMin":-1,"ValidMax":2.5,"Zone":"Europe/Berlin",
                "AllowedLateness":"1h","SamplesPerFrame":2,"MaxSamplesPerFrame":50,"MaxWait":"2h","MaxGapFrames":7,"HorizonSteps":48,"Quantiles":"0.1,0.5,0.9","HiddenSize":16,"Tier":"lean","Sensitivity":1,"ForecastEvery":0,"Explain":true,"Learning":false}},
@@ -101,7 +101,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
         Assert.Empty(errors);
         Assert.Equal(ConfigurationTable.Keys.Select(k => k.Path).Order(), read.Order());
 
-        Assert.Equal(new EngineConfiguration(3, 10, 1 << 25, true, 7), settings!.Engine);
+        Assert.Equal(new EngineConfiguration(3, 10, 1 << 25, true, 7, 0.25), settings!.Engine);
         var profile = settings.Profiles[0];
         Assert.Equal(("b", TimeSpan.FromHours(6), true), (Assert.Single(profile.Covariates), profile.Season, profile.Explain));
         Assert.Equal((1000.0, 60.0, TimeSpan.Zero, GapPolicy.Zero), (profile.Rollover, profile.MaxRate, profile.Hold, profile.Gaps));
