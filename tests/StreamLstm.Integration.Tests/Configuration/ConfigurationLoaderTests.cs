@@ -316,7 +316,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
         }
 
         Assert.True(ConfigurationSchema.TryExplain("Engine", out var section));
-        Assert.Equal(5, section.Split('\n').Length);
+        Assert.Equal(6, section.Split('\n').Length);
         Assert.False(ConfigurationSchema.TryExplain("Engine:Shard", out var unknown));
         Assert.Contains("did you mean Engine:Shards?", unknown, StringComparison.Ordinal);
     }
