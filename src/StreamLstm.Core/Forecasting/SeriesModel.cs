@@ -221,6 +221,9 @@ public sealed class SeriesModel
 
     public ForecastPlan Plan => _plan;
 
+    /// <summary>Whether the linear experts' weights stay as they are: for comparing with learning. Not part of any record.</summary>
+    public bool HoldsWeights { get; set; }
+
     /// <summary>Prepares an all-zero record of <see cref="ForecastPlan.RecordWords"/> words.</summary>
     public void Initialise(Span<float> record)
     {
@@ -329,7 +332,7 @@ public sealed class SeriesModel
 
             var held = score.IsAnomaly || far;
             Calibrate(record, z, bin, skill);
-            if (!far)
+            if (!far && !HoldsWeights)
                 _linear?.Learn(record, n, z, SeasonAt(record, phase));
             LearnSeason(record, z, phase, held);
             LearnBounds(record, Math.Clamp(residual, -LargestResidual, LargestResidual), Math.Clamp(deviation, -LargestResidual, LargestResidual), score.HasForecast);

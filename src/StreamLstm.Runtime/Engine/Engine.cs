@@ -91,6 +91,17 @@ public sealed partial class Engine : IAsyncDisposable
     /// <summary>Whether the shared weights go on learning; per-stream parts always adapt.</summary>
     public bool Learning { get; set; } = true;
 
+    /// <summary>
+    /// Ends all learning of weights, shared ones and the linear experts', to compare with. Level, seasons, hedge and intervals, which are
+    /// states, go on. Only while everything appended has been handled; not journalled: for evaluations, which are never resumed.
+    /// </summary>
+    internal void Freeze()
+    {
+        Learning = false;
+        foreach (var shard in _shards)
+            shard.HoldWeights();
+    }
+
     internal long JournalBytes => _journal?.Bytes ?? 0;
 
     internal long JournalBacklogBytes => Restored ? Math.Max(0, _journal.Durable - Volatile.Read(ref _committed)) : 0;

@@ -20,7 +20,7 @@ internal static class Replay
 {
     /// <param name="rows">Readings in time order.</param>
     /// <param name="observer">Sees every frame and forecast.</param>
-    /// <param name="learnUntil">Share of the rows after which the shared weights are frozen; 1 and more: never.</param>
+    /// <param name="learnUntil">Share of the rows after which no weights are learnt any more; 1 and more: never.</param>
     /// <param name="progress">Called with the share done.</param>
     public static async Task RunAsync(
         Profile profile, ulong seed, IReadOnlyList<BacktestRow> rows, IFrameObserver observer, IReadOnlyList<IResultSink> sinks, double learnUntil,
@@ -72,8 +72,8 @@ internal static class Replay
             var i = 0;
             while (i < rows.Count)
             {
-                if (i >= learnUntil * rows.Count)
-                    engine.Learning = false;
+                if (engine.Learning && i >= learnUntil * rows.Count)
+                    engine.Freeze();
                 var end = rows[i].TimeMicros + chunk;
                 for (; i < rows.Count && rows[i].TimeMicros < end && batch.Count < 50_000; i++)
                 {

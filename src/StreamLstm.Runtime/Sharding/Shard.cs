@@ -159,6 +159,13 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
     /// <summary>Environment.TickCount64 of the last finished piece of work.</summary>
     public long Heartbeat => Volatile.Read(ref _heartbeat);
 
+    /// <summary>The linear experts' weights stay as they are from here on; only between batches.</summary>
+    public void HoldWeights()
+    {
+        foreach (var profile in _perProfile)
+            profile.Model.HoldsWeights = true;
+    }
+
     public SkillSums Skill(int profile) => _perProfile[profile].Skill;
 
     /// <summary>Runs a piece of work on the shard's thread. One caller at a time.</summary>

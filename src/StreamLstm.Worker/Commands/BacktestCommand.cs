@@ -20,7 +20,7 @@ internal sealed class BacktestCommand : Command
     private readonly Option<string?> _profile = new("--profile") { Description = "Profile of the configuration to use.", HelpName = "NAME" };
     private readonly Option<FileInfo?> _config = new("--config") { Description = "Configuration with the profile; without it one is made from the file's interval.", HelpName = "FILE" };
     private readonly Option<double> _warmup = new("--warmup") { Description = "Leading share of the frames that warms up and isn't judged.", DefaultValueFactory = _ => 0.25 };
-    private readonly Option<string> _learning = new("--learning") { Description = "on: the shared weights keep learning; off: frozen after the warm-up.", DefaultValueFactory = _ => "on", HelpName = "on|off" };
+    private readonly Option<string> _learning = new("--learning") { Description = "on: weights keep learning; off: all weights are frozen after the warm-up (level, seasons, hedge and intervals go on).", DefaultValueFactory = _ => "on", HelpName = "on|off" };
     private readonly Option<FileInfo?> _labels = new("--labels") { Description = "Ground truth, CSV stream,start,end,type.", HelpName = "FILE" };
     private readonly Option<FileInfo?> _json = new("--json") { Description = "Write the metrics as JSON.", HelpName = "OUT" };
     private readonly Option<FileInfo?> _predictions = new("--predictions") { Description = "Write every judged forecast as CSV.", HelpName = "OUT.csv" };
