@@ -223,7 +223,7 @@ public sealed class ForecastPlan
     public int MedianIndex { get; }
 
     /// <summary>
-    /// Horizon steps at which statistics are kept: 1, 2, 4, 8, 16, 24, 48 (below K) and K; other steps interpolate. 24 and 48 are where
+    /// Horizon steps at which statistics are kept: 1, 2, 4, 8, 16, 24, 48, 96 (below K; without 16 beyond 96) and K; other steps interpolate. 24 and 48 are where
     /// forecasts are read most, and by hour of the day intervals are exact at knots only (in between 5 to 10 points less where days are rough).
     /// </summary>
     public int[] Knots { get; }
@@ -374,7 +374,13 @@ public sealed class ForecastPlan
     /// <summary>The smallest whole number of seasons that reaches at least h frames back from the target.</summary>
     internal static int SeasonLag(int season, int h) => season == 0 ? 0 : (h + season - 1) / season * season;
 
-    private static int[] KnotsUpTo(int horizon) => [.. new[] { 1, 2, 4, 8, 16, 24, 48 }.Where(h => h < horizon), horizon];
+    private static int[] KnotsUpTo(int horizon)
+    {
+        var knots = new[] { 1, 2, 4, 8, 16, 24, 48, 96 }.Where(h => h < horizon).Append(horizon).ToList();
+        if (knots.Count > MostKnots)
+            knots.Remove(16);
+        return [.. knots];
+    }
 
     private int[] BuildWindow()
     {

@@ -98,6 +98,9 @@ public sealed class SeriesModel
 
     /// <summary>How far beyond the shown range a learnt expert's forecast is believed, in ranges; what a frame takes off the range.</summary>
     private const float RangeMargin = 0.5f;
+
+    /// <summary>How far from the seasonal expert's, in units of the intervals (about a mean absolute error each).</summary>
+    private const float LargestCorrection = 8;
     private const float RangeDecay = 2e-5f;
 
     private const float LevelRate = 0.002f;
@@ -461,6 +464,7 @@ public sealed class SeriesModel
         var n = Integers(record)[IntCount] - 1;
         var z = At(record, 1);
         SeasonalPath(record, phase);
+        ScalePath(record, phase);
         // A linear expert whose forecast explodes is out of the mixture at once, before its losses could tell; one that only runs away is held.
         var (linear, deviation) = (n >= 0 ? _linear : null)?.Issue(record, n, phase, Integers(record)[IntImputed] == 0, covariates, _profilePath, _linearPath, _deviationPath) ?? default;
         var grown = Integers(record)[IntObserved] >= _linearBasis;
@@ -505,7 +509,6 @@ public sealed class SeriesModel
         if (deviation)
             Mix(record, Expert.Deviation, _deviationPath, experts);
 
-        ScalePath(record, phase);
         var d = Doubles(record);
         for (var i = 0; i < q; i++)
         {
@@ -932,14 +935,21 @@ public sealed class SeriesModel
             v = Math.Clamp((a * v) + b, -LargestZ * LargestZ, LargestZ * LargestZ);
     }
 
-    /// <summary>Keeps a path within limits; NaN becomes the lower one.</summary>
-    private static void Hold(float[] path, float least, float most)
+    /// <summary>
+    /// Keeps a learnt expert's path within the shown range, and within so many of the forecast's own errors of the seasonal path: between knots
+    /// nobody would notice if it ran away. NaN becomes the lower limit.
+    /// </summary>
+    private void Hold(float[] path, float least, float most)
     {
         for (var h = 0; h < path.Length; h += Vector256<float>.Count)
         {
+            var seasonal = Vector256.Create(_seasonalPath, h);
+            var reach = LargestCorrection * Vector256.Create(_scalePath, h);
+            var low = Vector256.Max(Vector256.Create(least), seasonal - reach);
+            var high = Vector256.Min(Vector256.Create(most), seasonal + reach);
             var v = Vector256.Create(path, h);
-            v = Vector256.ConditionalSelect(Vector256.GreaterThan(v, Vector256.Create(least)), v, Vector256.Create(least));
-            Vector256.ConditionalSelect(Vector256.LessThan(v, Vector256.Create(most)), v, Vector256.Create(most)).CopyTo(path, h);
+            v = Vector256.ConditionalSelect(Vector256.GreaterThan(v, low), v, low);
+            Vector256.ConditionalSelect(Vector256.LessThan(v, high), v, high).CopyTo(path, h);
         }
     }
 

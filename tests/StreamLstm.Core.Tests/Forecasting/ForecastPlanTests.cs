@@ -13,6 +13,7 @@ public sealed class ForecastPlanTests
     [InlineData(33, new[] { 1, 2, 4, 8, 16, 24, 33 })]
     [InlineData(48, new[] { 1, 2, 4, 8, 16, 24, 48 })]
     [InlineData(96, new[] { 1, 2, 4, 8, 16, 24, 48, 96 })]
+    [InlineData(144, new[] { 1, 2, 4, 8, 24, 48, 96, 144 })]
     public void Knots_are_dense_at_first_and_end_at_the_horizon(int horizon, int[] knots) => Assert.Equal(knots, Plan(horizon: horizon).Knots);
 
     [Theory]
