@@ -124,8 +124,8 @@ public class MqttClientTests
 
     [Theory]
     [InlineData("FFFFFFFFFFFF", "protocol error: length field of more than four bytes")]
-    [InlineData("34060001610001 00", "protocol error: PUBLISH with QoS 2, though at most 1 was subscribed")]
-    [InlineData("5002 0001", "protocol error: unexpected packet type 5")]
+    [InlineData("36060001610001 00", "protocol error: PUBLISH with QoS 3")]
+    [InlineData("A202 0001", "protocol error: unexpected packet type 10")]
     [InlineData("E0018B", "broker ended the connection: server shutting down")]
     [InlineData("E0018E", "broker ended the connection: session taken over by another client with the same client id")]
     [InlineData("E000", "broker ended the connection: normal disconnection")]

@@ -144,7 +144,6 @@ public class MqttPacketTests
     [InlineData("300300012B", "wildcard in the topic")]
     [InlineData("32050001610000", "packet id 0")]
     [InlineData("3204000161 00", "packet id cut")]
-    [InlineData("34060001610001 00", "QoS 2 was never subscribed")]
     [InlineData("3606000161000100", "QoS 3")]
     [InlineData("38040001 6100", "duplicate with QoS 0")]
     [InlineData("3004000161 05", "properties longer than the packet")]
@@ -180,6 +179,10 @@ public class MqttPacketTests
             [0x32, 17, 0, 3, .. "a/b"u8, 0, 9, 7, 0x26, 0, 1, (byte)'k', 0, 1, (byte)'v', 1, 2],
             [0x30, 5, 0, 1, (byte)'t', 0, 0],
             [0x40, 8, 0, 7, 0x10, 4, 0x1F, 0, 1, (byte)'r'],
+            [0x34, 7, 0, 1, (byte)'t', 0, 9, 0, (byte)'1'],
+            [0x50, 8, 0, 7, 0x91, 4, 0x1F, 0, 1, (byte)'r'],
+            [0x62, 2, 0, 7],
+            [0x70, 4, 0, 7, 0x92, 0],
             [0x90, 5, 0, 3, 0, 1, 0x87],
             [0xD0, 0],
             [0xE0, 7, 0x8B, 5, 0x1F, 0, 2, (byte)'b', (byte)'y'],
@@ -253,7 +256,7 @@ public class MqttPacketTests
         {
             case MqttPacketType.ConnAck: MqttPackets.ConnAck(frame, version); break;
             case MqttPacketType.Publish: MqttPackets.Publish(frame, version, 64, 1); break;
-            case MqttPacketType.PubAck: MqttPackets.PubAck(frame, version); break;
+            case MqttPacketType.PubAck or MqttPacketType.PubRec or MqttPacketType.PubRel or MqttPacketType.PubComp: MqttPackets.Ack(frame, version); break;
             case MqttPacketType.SubAck: MqttPackets.SubAck(frame, version); break;
             case MqttPacketType.PingResp: MqttPackets.PingResp(frame); break;
             case MqttPacketType.Disconnect: MqttPackets.Disconnect(frame, version); break;
