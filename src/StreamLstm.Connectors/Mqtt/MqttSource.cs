@@ -16,6 +16,7 @@ public sealed partial class MqttSource : ISampleSource
 
     private readonly MqttSourceSettings _settings;
     private readonly IPayloadDecoder _decoder;
+    private readonly IReadOnlyList<string> _filters;
     private readonly ILogger<MqttSource> _logger;
     private readonly TimeProvider _clock;
     private readonly MqttReconnector _reconnector;
@@ -31,16 +32,12 @@ public sealed partial class MqttSource : ISampleSource
             throw new ArgumentException($"Source '{settings.Name}': Qos must be 0, 1 or 2.");
         if (decoder.Subscriptions.Count == 0)
             throw new ArgumentException($"Source '{settings.Name}' has no bindings, so there is nothing to subscribe to.");
-        if (decoder.Subscriptions.FirstOrDefault(IsShared) is { } shared)
-        {
-            throw new ArgumentException(
-                $"Source '{settings.Name}': the shared subscription '{shared}' deals messages out one by one, so that a stream's samples " +
-                "would end up at different workers and its state would break. Give each worker its own topics instead, or bridge to Kafka " +
-                "keyed by stream.");
-        }
+        if (Problem(decoder.Subscriptions) is { } problem)
+            throw new ArgumentException($"Source '{settings.Name}': {problem}");
 
         _settings = settings;
         _decoder = decoder;
+        _filters = MqttFilters.WithoutCovered(decoder.Subscriptions);
         _logger = logger;
         _clock = clock ?? TimeProvider.System;
         _reconnector = new MqttReconnector(settings, _clock, logger);
@@ -59,6 +56,33 @@ public sealed partial class MqttSource : ISampleSource
     public SourceStatus Status => _reconnector.NotReady is { } reason
         ? new SourceStatus(SourceState.Connecting, reason)
         : new SourceStatus(SourceState.Connected, null);
+
+    /// <summary>Why a source can't subscribe to these topic filters, as a sentence; null if it can.</summary>
+    public static string? Problem(IReadOnlyList<string> filters)
+    {
+        ArgumentNullException.ThrowIfNull(filters);
+        if (filters.FirstOrDefault(MqttFilters.IsShared) is { } shared)
+        {
+            return $"the shared subscription '{shared}' deals messages out one by one, so that a stream's samples would end up at different workers and " +
+                "its state would break. Give each worker its own topics instead, or bridge to Kafka keyed by stream.";
+        }
+
+        var distinct = MqttFilters.WithoutCovered(filters);
+        for (var i = 0; i < distinct.Count; i++)
+        {
+            for (var j = 0; j < i; j++)
+            {
+                if (MqttFilters.Overlap(distinct[j], distinct[i]))
+                {
+                    return $"the topic filters '{distinct[j]}' and '{distinct[i]}' have topics in common, and neither contains the other. A broker may " +
+                        "deliver such a message once or twice, and nothing tells its copies from repeated messages. Make one filter contain the " +
+                        "other (it is subscribed alone then, and every binding still gets its messages), or set them apart.";
+                }
+            }
+        }
+
+        return null;
+    }
 
     public async Task RunAsync(IIngress ingress, CancellationToken stopping)
     {
@@ -88,7 +112,7 @@ public sealed partial class MqttSource : ISampleSource
         // Before it is subscribed a new session has nothing to send. After it, an id still held from the old one would cost a message.
         if (!connection.SessionPresent)
             await intake.TakeAsync(newSession: true, stopping);
-        var granted = await client.SubscribeAsync(_decoder.Subscriptions, _settings.Qos, stopping);
+        var granted = await client.SubscribeAsync(_filters, _settings.Qos, stopping);
         if (granted < _settings.Qos)
             Log.LowerQos(_logger, Name, _settings.Qos, _settings.Endpoint, granted);
     }
@@ -116,8 +140,6 @@ public sealed partial class MqttSource : ISampleSource
             },
             batch);
     }
-
-    private static bool IsShared(string filter) => filter.StartsWith("$share/", StringComparison.Ordinal) || filter.StartsWith("$queue/", StringComparison.Ordinal);
 
     /// <summary>From the client's queue into the ingress, one batch at a time, in the order of arrival.</summary>
     private sealed class Intake(MqttSource source, MqttClient client, IIngress ingress) : IDisposable

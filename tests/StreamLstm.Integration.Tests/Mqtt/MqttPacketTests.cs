@@ -229,6 +229,34 @@ public class MqttPacketTests
     }
 
     [Theory]
+    [InlineData("a/b", "a/b", "covers")]
+    [InlineData("a/+", "a/b", "covers")]
+    [InlineData("a/#", "a", "covers")]
+    [InlineData("a/#", "a/+/c", "covers")]
+    [InlineData("#", "a/#", "covers")]
+    [InlineData("+/+", "a/b", "covers")]
+    [InlineData("$SYS/#", "$SYS/a", "covers")]
+    [InlineData("a/+/c", "a/b/+", "overlap")]
+    [InlineData("+/b/#", "a/+", "overlap")]
+    [InlineData("a/+/#", "a/#", "overlap")]
+    [InlineData("a", "a/b", "apart")]
+    [InlineData("a/+", "a", "apart")]
+    [InlineData("a/+", "a/b/c", "apart")]
+    [InlineData("a/+/c", "a/b/d", "apart")]
+    [InlineData("#", "$SYS/a", "apart")]
+    [InlineData("+/a", "$SYS/a", "apart")]
+    public void Filters_are_compared_as_the_broker_matches_them(string first, string second, string relation)
+    {
+        Assert.Equal(relation == "covers", MqttFilters.Covers(first, second));
+        Assert.Equal(relation != "apart", MqttFilters.Overlap(first, second));
+        Assert.Equal(relation != "apart", MqttFilters.Overlap(second, first));
+    }
+
+    [Fact]
+    public void A_covered_filter_is_not_subscribed() =>
+        Assert.Equal(["a/#", "b/+", "c"], MqttFilters.WithoutCovered(["a/b", "a/#", "b/+", "a/+/c", "b/+", "c", "b/x"]));
+
+    [Theory]
     [InlineData("nl/M-42", "nl/M-42")]
     [InlineData("a+b#c", "a%2Bb%23c")]
     [InlineData("/a//b/", "%2Fa/%2Fb%2F")]
