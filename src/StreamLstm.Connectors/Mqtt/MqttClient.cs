@@ -13,7 +13,10 @@ public sealed record MqttConnection(MqttVersion Version, bool SessionPresent, Ta
 /// content is durable, and whatever isn't acknowledged comes again. The client is a session over any number of connections made one
 /// after another with <see cref="ConnectAsync"/>; publishes that were under way are sent again on the next one. Thread-safe.
 /// </summary>
-/// <remarks>QoS 0 and 1. This type is the seam: everything else in the program knows MQTT only through it.</remarks>
+/// <remarks>
+/// QoS 0, 1 and 2. Which QoS 2 messages were taken in before is for the reader of <see cref="Messages"/> to know, since it must
+/// survive a crash. This type is the seam: everything else in the program knows MQTT only through it.
+/// </remarks>
 public sealed class MqttClient : IAsyncDisposable
 {
     private readonly MqttClientOptions _options;
@@ -79,9 +82,10 @@ public sealed class MqttClient : IAsyncDisposable
         }
     }
 
-    /// <param name="qos">0 or 1.</param>
+    /// <param name="qos">0, 1 or 2.</param>
+    /// <returns>The lowest QoS the broker grants.</returns>
     /// <exception cref="MqttException">Not connected, or a filter was refused.</exception>
-    public async Task SubscribeAsync(IReadOnlyList<string> filters, int qos, CancellationToken cancellationToken)
+    public async Task<int> SubscribeAsync(IReadOnlyList<string> filters, int qos, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(filters);
         ArgumentOutOfRangeException.ThrowIfZero(filters.Count);
@@ -123,11 +127,13 @@ public sealed class MqttClient : IAsyncDisposable
             if (codes[i] >= MqttReason.FirstFailure)
                 throw new MqttException($"broker refused the subscription '{filters[i]}': {MqttReason.Text(codes[i])}", codes[i]);
         }
+
+        return codes.Min();
     }
 
     /// <summary>
-    /// Tells the broker that these messages are in safe hands. Messages of an earlier connection are passed over: their packet ids
-    /// mean nothing now, and the broker sends them again. Must follow the order of arrival.
+    /// Tells the broker that these messages are in safe hands (PUBACK, PUBREC) and these releases written down (PUBCOMP). Those of an
+    /// earlier connection are passed over: the broker sends them again. Must follow the order of arrival.
     /// </summary>
     public ValueTask AckAsync(IReadOnlyList<MqttMessage> messages)
     {
@@ -139,8 +145,8 @@ public sealed class MqttClient : IAsyncDisposable
                 for (var i = 0; i < s.messages.Count; i++)
                 {
                     var m = s.messages[i];
-                    if (m.Qos > 0 && m.Connection == s._connection)
-                        MqttPacketWriter.PubAck(target, m.PacketId);
+                    if (m.PacketId != 0 && m.Connection == s._connection)
+                        MqttPacketWriter.Ack(target, m.IsRelease ? MqttPacketType.PubComp : m.Qos == 2 ? MqttPacketType.PubRec : MqttPacketType.PubAck, m.PacketId);
                 }
             });
         }
@@ -149,8 +155,8 @@ public sealed class MqttClient : IAsyncDisposable
     }
 
     /// <summary>
-    /// Completes when the broker has acknowledged (QoS 1) or the message is on its way (QoS 0). Without a connection it waits for
-    /// the next one. Calls made one after another are sent in that order as long as no more than
+    /// Completes when the broker has acknowledged (QoS 1, and 2 with PUBCOMP) or the message is on its way (QoS 0). Without a connection
+    /// it waits for the next one. Calls made one after another are sent in that order as long as no more than
     /// <see cref="MqttClientOptions.MaxInFlight"/> are outstanding.
     /// </summary>
     /// <exception cref="MqttException">The broker refused this message.</exception>
@@ -317,8 +323,20 @@ public sealed class MqttClient : IAsyncDisposable
                     if (!_messages.Writer.TryWrite(message))
                         await _messages.Writer.WriteAsync(message, link.Closing);
                     break;
-                case MqttPacketType.PubAck:
-                    OnPubAck(MqttPackets.PubAck(frame, version));
+                case MqttPacketType.PubRel:
+                    var release = new MqttMessage { Topic = "", Payload = default, PayloadBytes = 0, IsRelease = true, PacketId = MqttPackets.Ack(frame, version).PacketId, Connection = connection };
+                    if (!_messages.Writer.TryWrite(release))
+                        await _messages.Writer.WriteAsync(release, link.Closing);
+                    break;
+                case MqttPacketType.PubAck or MqttPacketType.PubComp:
+                    Complete(frame.Type, MqttPackets.Ack(frame, version));
+                    break;
+                case MqttPacketType.PubRec:
+                    var received = MqttPackets.Ack(frame, version);
+                    if (received.ReasonCode < MqttReason.FirstFailure)
+                        Release(received.PacketId);
+                    else
+                        Complete(frame.Type, received);
                     break;
                 case MqttPacketType.SubAck:
                     var (id, codes) = MqttPackets.SubAck(frame, version);
@@ -359,19 +377,41 @@ public sealed class MqttClient : IAsyncDisposable
         }
     }
 
-    private void OnPubAck(MqttAck ack)
+    /// <summary>The broker has the message and will know it again by its id; it may forget that once it is told so.</summary>
+    private void Release(ushort packetId)
+    {
+        lock (_lock)
+        {
+            if (_unacknowledged.TryGetValue(packetId, out var outgoing))
+            {
+                if (outgoing.SentQos != 2)
+                    throw new MqttProtocolException($"PubRec for a message of QoS {outgoing.SentQos}");
+                outgoing.IsReleased = true;
+            }
+
+            // An id unknown here is released too: otherwise the broker would keep it for ever.
+            _link?.Send(packetId, static (target, id) => MqttPacketWriter.Ack(target, MqttPacketType.PubRel, id));
+        }
+    }
+
+    /// <param name="type">PUBACK, PUBCOMP, or PUBREC with a failure.</param>
+    private void Complete(MqttPacketType type, MqttAck ack)
     {
         Outgoing? outgoing;
         lock (_lock)
         {
-            if (!_unacknowledged.Remove(ack.PacketId, out outgoing))
+            if (!_unacknowledged.TryGetValue(ack.PacketId, out outgoing))
                 return;
+            if (outgoing.SentQos != (type == MqttPacketType.PubAck ? 1 : 2) || outgoing.IsReleased != (type == MqttPacketType.PubComp))
+                throw new MqttProtocolException($"{type} out of turn for a message of QoS {outgoing.SentQos}");
+            _unacknowledged.Remove(ack.PacketId);
             if (outgoing.Connection == _connection)
                 _inFlight--;
             Pump_NeedsLock();
         }
 
-        if (ack.ReasonCode < MqttReason.FirstFailure)
+        // A PUBCOMP knows one other code, "no such id": after a reconnect it means that the message was complete already.
+        if (ack.ReasonCode < MqttReason.FirstFailure || type == MqttPacketType.PubComp)
             outgoing.Done.TrySetResult();
         else
             outgoing.Done.TrySetException(Refused(outgoing, MqttPackets.WithReason(MqttReason.Text(ack.ReasonCode), ack.Reason), ack.ReasonCode));
@@ -387,7 +427,10 @@ public sealed class MqttClient : IAsyncDisposable
             // The broker knows nothing of them: they are new messages to it, with new packet ids.
             _unacknowledged.Clear();
             foreach (var o in again)
+            {
                 o.PacketId = 0;
+                o.IsReleased = false;
+            }
         }
 
         _waiting = new Queue<Outgoing>(again.Concat(_waiting.Where(o => !again.Contains(o))));
@@ -404,11 +447,19 @@ public sealed class MqttClient : IAsyncDisposable
                 continue;
             }
 
-            var qos = Math.Min(o.Qos, _server.MaximumQos);
+            var qos = o.IsReleased ? 2 : Math.Min(o.Qos, _server.MaximumQos);
             if (qos > 0 && _inFlight >= Math.Min(_options.MaxInFlight, _server.ReceiveMaximum))
                 return;
 
             _waiting.Dequeue();
+            if (o.IsReleased)
+            {
+                o.Connection = _connection;
+                _inFlight++;
+                link.Send(o.PacketId, static (target, id) => MqttPacketWriter.Ack(target, MqttPacketType.PubRel, id));
+                continue;
+            }
+
             var bytes = MqttPacketWriter.PublishBytes(o.Topic.Length, o.Payload.Length, qos, _version);
             if (bytes > Math.Min(_server.MaximumPacketSize, MqttFrameReader.MaxRemainingLength))
             {
@@ -424,6 +475,7 @@ public sealed class MqttClient : IAsyncDisposable
                     o.PacketId = NextId_NeedsLock();
                 _unacknowledged[o.PacketId] = o;
                 o.Connection = _connection;
+                o.SentQos = qos;
                 _inFlight++;
             }
             else if (o.PacketId != 0)
@@ -454,8 +506,8 @@ public sealed class MqttClient : IAsyncDisposable
 
     private static void CheckQos(int qos)
     {
-        if (qos is < 0 or > 1)
-            throw new ArgumentOutOfRangeException(nameof(qos), qos, "QoS must be 0 or 1.");
+        if (qos is < 0 or > 2)
+            throw new ArgumentOutOfRangeException(nameof(qos), qos, "QoS must be 0, 1 or 2.");
     }
 
     private sealed class Outgoing(byte[] topic, ReadOnlyMemory<byte> payload, int qos, bool retain)
@@ -473,6 +525,12 @@ public sealed class MqttClient : IAsyncDisposable
 
         /// <summary>0 = not sent yet, as far as the broker's session is concerned.</summary>
         public ushort PacketId { get; set; }
+
+        /// <summary>What the broker allowed of <see cref="Qos"/> when it was last sent.</summary>
+        public int SentQos { get; set; }
+
+        /// <summary>QoS 2: the broker has it (PUBREC), so that from now on PUBREL is what is sent again.</summary>
+        public bool IsReleased { get; set; }
 
         /// <summary>Number of the connection it was last sent on.</summary>
         public int Connection { get; set; }

@@ -59,7 +59,7 @@ public sealed record MqttClientOptions
     /// <summary>For the TCP and TLS handshakes with CONNACK together, and for SUBACK.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>1 to 65535: unacknowledged QoS 1 messages the broker may send, and the capacity of <see cref="MqttClient.Messages"/>.</summary>
+    /// <summary>1 to 65535: unacknowledged QoS 1 and 2 messages the broker may send, and the capacity of <see cref="MqttClient.Messages"/>.</summary>
     public int ReceiveMaximum { get; init; } = 1024;
 
     /// <summary>1 to 65535: publishes of ours that may be under way; the broker's own receive maximum may lower it.</summary>
@@ -84,8 +84,8 @@ public sealed record MqttClientOptions
         CheckRange((int)Math.Min(KeepAlive.TotalSeconds, int.MaxValue), 65535, nameof(KeepAlive));
         if (Password is not null && Username is null)
             throw new ArgumentException("MQTT 3.1.1 allows a password only together with a user name.");
-        if (Will is { Qos: < 0 or > 1 })
-            throw new ArgumentException("The will's QoS must be 0 or 1.");
+        if (Will is { Qos: < 0 or > 2 })
+            throw new ArgumentException("The will's QoS must be 0, 1 or 2.");
     }
 
     private static void CheckRange(int value, int max, string name)

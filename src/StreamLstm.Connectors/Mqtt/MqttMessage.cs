@@ -2,7 +2,7 @@ using StreamLstm.Connectors.Codecs;
 
 namespace StreamLstm.Connectors.Mqtt;
 
-/// <summary>One received PUBLISH. Its memory belongs to the reader.</summary>
+/// <summary>One received PUBLISH (or <see cref="IsRelease"/>). Its memory belongs to the reader.</summary>
 public readonly record struct MqttMessage
 {
     public required string Topic { get; init; }
@@ -25,6 +25,12 @@ public readonly record struct MqttMessage
 
     /// <summary>The payload was longer than <see cref="MqttClientOptions.MaxPayloadBytes"/>; it must still be acknowledged.</summary>
     public bool IsOversized { get; init; }
+
+    /// <summary>
+    /// Not a message but PUBREL, the end of an earlier one of QoS 2: its packet id may be forgotten, and be used anew once this is
+    /// acknowledged.
+    /// </summary>
+    public bool IsRelease { get; init; }
 
     /// <summary>0 for QoS 0.</summary>
     internal ushort PacketId { get; init; }

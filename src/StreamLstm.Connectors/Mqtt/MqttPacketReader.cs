@@ -216,8 +216,8 @@ internal static class MqttPackets
     public static MqttMessage Publish(in MqttFrame frame, MqttVersion version, int maxPayloadBytes, int connection)
     {
         var qos = (frame.Flags >> 1) & 3;
-        if (qos > 1)
-            throw new MqttProtocolException($"PUBLISH with QoS {qos}, though at most 1 was subscribed");
+        if (qos > 2)
+            throw new MqttProtocolException("PUBLISH with QoS 3");
         if (qos == 0 && (frame.Flags & 8) != 0)
             throw new MqttProtocolException("QoS 0 PUBLISH marked as duplicate");
 
@@ -267,9 +267,10 @@ internal static class MqttPackets
         };
     }
 
-    public static MqttAck PubAck(in MqttFrame frame, MqttVersion version)
+    /// <summary>PUBACK, PUBREC, PUBREL and PUBCOMP.</summary>
+    public static MqttAck Ack(in MqttFrame frame, MqttVersion version)
     {
-        RequireFlags(frame, 0);
+        RequireFlags(frame, frame.Type == MqttPacketType.PubRel ? 2 : 0);
         var r = new MqttPacketReader(frame.Body.Span);
         var id = r.PacketId();
         var code = MqttReason.Success;

@@ -59,7 +59,7 @@ internal static class MqttPacketWriter
         return 1 + VarIntBytes(remaining) + remaining;
     }
 
-    /// <param name="packetId">Written for QoS 1 only.</param>
+    /// <param name="packetId">Written for QoS 1 and 2.</param>
     public static void Publish(
         ArrayBufferWriter<byte> target, ReadOnlySpan<byte> topic, ReadOnlySpan<byte> payload, int qos, bool retain, bool duplicate, ushort packetId, MqttVersion version)
     {
@@ -73,11 +73,12 @@ internal static class MqttPacketWriter
         target.Write(payload);
     }
 
-    public static void PubAck(ArrayBufferWriter<byte> target, ushort packetId)
+    /// <param name="type">PUBACK, PUBREC, PUBREL or PUBCOMP.</param>
+    public static void Ack(ArrayBufferWriter<byte> target, MqttPacketType type, ushort packetId)
     {
         // The short form, remaining length 2, means success in both versions.
         var span = target.GetSpan(4);
-        span[0] = (byte)MqttPacketType.PubAck << 4;
+        span[0] = (byte)(((int)type << 4) | (type == MqttPacketType.PubRel ? 2 : 0));
         span[1] = 2;
         BinaryPrimitives.WriteUInt16BigEndian(span[2..], packetId);
         target.Advance(4);

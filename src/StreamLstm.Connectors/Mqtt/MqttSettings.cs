@@ -45,7 +45,7 @@ public abstract record MqttSettings
 
 public sealed record MqttSourceSettings : MqttSettings
 {
-    /// <summary>0 or 1, the most the broker may use; with 0 nothing is redelivered.</summary>
+    /// <summary>The most the broker may use. 0: no guarantee; 1: nothing is lost, messages may repeat; 2: neither lost nor repeated.</summary>
     public int Qos { get; init; } = 1;
 
     /// <summary>True = what arrived at the broker while this source was away is lost.</summary>
@@ -66,7 +66,7 @@ public sealed record MqttSinkSettings : MqttSettings
     /// <summary>First part of every topic, without a slash at its end.</summary>
     public string Prefix { get; init; } = "streamlstm";
 
-    /// <summary>0 or 1; with 0 a commit counts as published once it is sent.</summary>
+    /// <summary>0, 1 or 2; with 0 a commit counts as published once it is sent, with 2 a lost connection repeats nothing.</summary>
     public int Qos { get; init; } = 1;
 
     /// <summary>True = the broker keeps each stream's last result for subscribers to come.</summary>

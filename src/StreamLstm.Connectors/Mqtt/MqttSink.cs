@@ -30,8 +30,8 @@ public sealed partial class MqttSink : IResultSink
     public MqttSink(MqttSinkSettings settings, ILogger<MqttSink> logger, TimeProvider? clock = null)
     {
         ArgumentNullException.ThrowIfNull(settings);
-        if (settings.Qos is < 0 or > 1)
-            throw new ArgumentException($"Sink '{settings.Name}': Qos must be 0 or 1.");
+        if (settings.Qos is < 0 or > 2)
+            throw new ArgumentException($"Sink '{settings.Name}': Qos must be 0, 1 or 2.");
         if (settings.Prefix.Length == 0 || settings.Prefix.AsSpan().ContainsAny('+', '#', '\0') || settings.Prefix.EndsWith('/'))
             throw new ArgumentException($"Sink '{settings.Name}': Prefix must be a topic without wildcards and without a slash at its end.");
 

@@ -191,7 +191,7 @@ public static class ConfigurationLoader
         CheckName(node);
         return node.Choice("Type") switch
         {
-            "mqtt" => new MqttSourceConfiguration(node.Name, MqttSource(node), BindingReader.Read(node, errors), BindingReader.Limits(node)),
+            "mqtt" => new MqttSourceConfiguration(node.Name, MqttSource(node), MqttBindings(node, errors), BindingReader.Limits(node)),
             "kafka" => new KafkaSourceConfiguration(
                 node.Name,
                 new KafkaSourceSettings
@@ -210,6 +210,15 @@ public static class ConfigurationLoader
             "http" => new HttpSourceConfiguration(node.Name, node.Integer("MaxBodyBytes"), node.Integer("MaxLineBytes")),
             _ => null,
         };
+    }
+
+    private static List<BindingSettings> MqttBindings(ConfigurationNode node, List<string> errors)
+    {
+        var before = errors.Count;
+        var bindings = BindingReader.Read(node, errors);
+        if (errors.Count == before && Connectors.Mqtt.MqttSource.Problem(new BindingDecoder(bindings).Subscriptions) is { } problem)
+            node.Error("Bindings", null, problem);
+        return bindings;
     }
 
     private static MqttSourceSettings MqttSource(ConfigurationNode node)

@@ -60,7 +60,7 @@ public static class ConfigurationTable
 
         new("Sources:*:Type", Choice, null, "Where samples come from.") { Required = true, Choices = ["mqtt", "kafka", "file", "http", "simulator"] },
         .. Broker("Sources:*"),
-        new("Sources:*:Qos", Integer, "1", "Quality of service to ask the broker for; with 0 nothing is redelivered.") { Min = "0", Max = "1", OnlyFor = s_mqtt },
+        new("Sources:*:Qos", Integer, "1", "Quality of service to ask the broker for: 0 guarantees nothing, 1 may repeat, 2 neither loses nor repeats.") { Min = "0", Max = "2", OnlyFor = s_mqtt },
         new("Sources:*:CleanStart", ConfigurationType.Boolean, "false", "Whether what arrived at the broker while the worker was away is dropped.") { OnlyFor = s_mqtt },
         new("Sources:*:SessionExpiry", ConfigurationType.Duration, "1d", "How long the broker queues for the worker while it is away.") { Min = "0s", Max = "365d", OnlyFor = s_mqtt },
         new("Sources:*:MaxPayloadBytes", Integer, "262144", "Longer payloads become dead letters.") { Min = "16", Max = "16777216", OnlyFor = s_mqtt },
@@ -125,7 +125,7 @@ public static class ConfigurationTable
         .. Broker("Sinks:*"),
         .. Cluster("Sinks:*"),
         new("Sinks:*:TopicPrefix", Text, "streamlstm", "First part of the topics <prefix>.results, .episodes and .deadletters.") { OnlyFor = s_kafka },
-        new("Sinks:*:Qos", Integer, "1", "Quality of service of what is published; with 0 a commit counts as published once it is sent.") { Min = "0", Max = "1", OnlyFor = s_mqtt },
+        new("Sinks:*:Qos", Integer, "1", "Quality of service of what is published; with 0 a commit counts as published once it is sent.") { Min = "0", Max = "2", OnlyFor = s_mqtt },
         new("Sinks:*:Prefix", Text, "streamlstm", "First part of every topic.") { OnlyFor = s_mqtt },
         new("Sinks:*:RetainResults", ConfigurationType.Boolean, "false", "Whether the broker keeps each stream's last result for subscribers to come.") { OnlyFor = s_mqtt },
         new("Sinks:*:RetainForecasts", ConfigurationType.Boolean, "true", "The same for the last forecast.") { OnlyFor = s_mqtt },

@@ -66,6 +66,22 @@ public sealed class ConfigurationLoaderTests : IDisposable
         Assert.Equal("Europe/Amsterdam", Assert.Single(settings.Profiles).Zone.Id);
     }
 
+    [Theory]
+    [InlineData("$share/g/meters/{x}", "other", "the shared subscription '$share/g/meters/+'")]
+    [InlineData("a/{x}/c", "a/b/{x}", "'a/b/+' and 'a/+/c' have topics in common")]
+    [InlineData("a/{x}", "a/b", null)]
+    public void Topics_that_a_broker_would_deal_out_or_deliver_twice_are_refused(string first, string second, string? problem)
+    {
+        const string binding = """{"Match":"MATCH","Stream":"s","Values":{"v":{"At":"/v"}}}""";
+        var bindings = $"\"b\":{binding.Replace("MATCH", first)},\"c\":{binding.Replace("MATCH", second)}";
+        var json = """{"Sources":{"m":{"Type":"mqtt","Broker":"mqtt://h","Bindings":{BINDINGS}}}}""".Replace("BINDINGS", bindings);
+        var (_, errors) = ConfigurationLoader.Load(Build(json), [], new HashSet<string>());
+        if (problem is null)
+            Assert.Empty(errors);
+        else
+            Assert.Contains(problem, Assert.Single(errors));
+    }
+
     [Fact]
     public void Every_setting_arrives_and_every_key_of_the_table_is_read()
     {

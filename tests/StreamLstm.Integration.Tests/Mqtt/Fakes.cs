@@ -22,6 +22,9 @@ internal sealed class FakeIngress : IIngress
 
     public ConcurrentQueue<DeadLetter> DeadLetters { get; } = new();
 
+    /// <summary>What a crash leaves: given to the next ingress.</summary>
+    public ConcurrentDictionary<string, string> Positions { get; init; } = new();
+
     /// <summary>Appends that have begun.</summary>
     public int Entered;
 
@@ -37,9 +40,11 @@ internal sealed class FakeIngress : IIngress
             Samples.Enqueue($"{Encoding.UTF8.GetString(batch.Key(i))}={batch.Values(i)[0].ToString(CultureInfo.InvariantCulture)}");
         foreach (var letter in batch.DeadLetters)
             DeadLetters.Enqueue(letter);
+        if (batch.SourceName is { } source)
+            Positions[source] = batch.SourcePosition!;
     }
 
-    public string? Position(string source) => null;
+    public string? Position(string source) => Positions.GetValueOrDefault(source);
 }
 
 /// <summary>Topic = stream, payload = a number.</summary>

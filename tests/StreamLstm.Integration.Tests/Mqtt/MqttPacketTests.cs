@@ -144,7 +144,6 @@ public class MqttPacketTests
     [InlineData("300300012B", "wildcard in the topic")]
     [InlineData("32050001610000", "packet id 0")]
     [InlineData("3204000161 00", "packet id cut")]
-    [InlineData("34060001610001 00", "QoS 2 was never subscribed")]
     [InlineData("3606000161000100", "QoS 3")]
     [InlineData("38040001 6100", "duplicate with QoS 0")]
     [InlineData("3004000161 05", "properties longer than the packet")]
@@ -180,6 +179,10 @@ public class MqttPacketTests
             [0x32, 17, 0, 3, .. "a/b"u8, 0, 9, 7, 0x26, 0, 1, (byte)'k', 0, 1, (byte)'v', 1, 2],
             [0x30, 5, 0, 1, (byte)'t', 0, 0],
             [0x40, 8, 0, 7, 0x10, 4, 0x1F, 0, 1, (byte)'r'],
+            [0x34, 7, 0, 1, (byte)'t', 0, 9, 0, (byte)'1'],
+            [0x50, 8, 0, 7, 0x91, 4, 0x1F, 0, 1, (byte)'r'],
+            [0x62, 2, 0, 7],
+            [0x70, 4, 0, 7, 0x92, 0],
             [0x90, 5, 0, 3, 0, 1, 0x87],
             [0xD0, 0],
             [0xE0, 7, 0x8B, 5, 0x1F, 0, 2, (byte)'b', (byte)'y'],
@@ -226,6 +229,34 @@ public class MqttPacketTests
     }
 
     [Theory]
+    [InlineData("a/b", "a/b", "covers")]
+    [InlineData("a/+", "a/b", "covers")]
+    [InlineData("a/#", "a", "covers")]
+    [InlineData("a/#", "a/+/c", "covers")]
+    [InlineData("#", "a/#", "covers")]
+    [InlineData("+/+", "a/b", "covers")]
+    [InlineData("$SYS/#", "$SYS/a", "covers")]
+    [InlineData("a/+/c", "a/b/+", "overlap")]
+    [InlineData("+/b/#", "a/+", "overlap")]
+    [InlineData("a/+/#", "a/#", "overlap")]
+    [InlineData("a", "a/b", "apart")]
+    [InlineData("a/+", "a", "apart")]
+    [InlineData("a/+", "a/b/c", "apart")]
+    [InlineData("a/+/c", "a/b/d", "apart")]
+    [InlineData("#", "$SYS/a", "apart")]
+    [InlineData("+/a", "$SYS/a", "apart")]
+    public void Filters_are_compared_as_the_broker_matches_them(string first, string second, string relation)
+    {
+        Assert.Equal(relation == "covers", MqttFilters.Covers(first, second));
+        Assert.Equal(relation != "apart", MqttFilters.Overlap(first, second));
+        Assert.Equal(relation != "apart", MqttFilters.Overlap(second, first));
+    }
+
+    [Fact]
+    public void A_covered_filter_is_not_subscribed() =>
+        Assert.Equal(["a/#", "b/+", "c"], MqttFilters.WithoutCovered(["a/b", "a/#", "b/+", "a/+/c", "b/+", "c", "b/x"]));
+
+    [Theory]
     [InlineData("nl/M-42", "nl/M-42")]
     [InlineData("a+b#c", "a%2Bb%23c")]
     [InlineData("/a//b/", "%2Fa/%2Fb%2F")]
@@ -253,7 +284,7 @@ public class MqttPacketTests
         {
             case MqttPacketType.ConnAck: MqttPackets.ConnAck(frame, version); break;
             case MqttPacketType.Publish: MqttPackets.Publish(frame, version, 64, 1); break;
-            case MqttPacketType.PubAck: MqttPackets.PubAck(frame, version); break;
+            case MqttPacketType.PubAck or MqttPacketType.PubRec or MqttPacketType.PubRel or MqttPacketType.PubComp: MqttPackets.Ack(frame, version); break;
             case MqttPacketType.SubAck: MqttPackets.SubAck(frame, version); break;
             case MqttPacketType.PingResp: MqttPackets.PingResp(frame); break;
             case MqttPacketType.Disconnect: MqttPackets.Disconnect(frame, version); break;

@@ -124,7 +124,7 @@ public class MqttSinkTests
     public void Settings_that_cannot_work_are_refused()
     {
         var settings = new MqttSinkSettings { Name = "out", Host = "127.0.0.1" };
-        foreach (var bad in new[] { settings with { Qos = 2 }, settings with { Prefix = "" }, settings with { Prefix = "a/#" }, settings with { Prefix = "a/" } })
+        foreach (var bad in new[] { settings with { Qos = 3 }, settings with { Prefix = "" }, settings with { Prefix = "a/#" }, settings with { Prefix = "a/" } })
             Assert.Throws<ArgumentException>(() => new MqttSink(bad, new ListLogger<MqttSink>()));
     }
 

@@ -148,8 +148,9 @@ public class MqttSourceTests
         var settings = new MqttSourceSettings { Name = "home", Host = "127.0.0.1" };
         MqttSource Create(MqttSourceSettings s, params string[] filters) => new(s, new NumberDecoder(filters), new ListLogger<MqttSource>());
         Assert.Contains("shared subscription '$share/g/m'", Assert.Throws<ArgumentException>(() => Create(settings, "a", "$share/g/m")).Message);
+        Assert.Contains("'a/+/c' and 'a/b/+' have topics in common", Assert.Throws<ArgumentException>(() => Create(settings, "a/+/c", "x", "a/b/+")).Message);
         Assert.Contains("no bindings", Assert.Throws<ArgumentException>(() => Create(settings)).Message);
-        Assert.Contains("Qos must be 0 or 1", Assert.Throws<ArgumentException>(() => Create(settings with { Qos = 2 }, "a")).Message);
+        Assert.Contains("Qos must be 0, 1 or 2", Assert.Throws<ArgumentException>(() => Create(settings with { Qos = 3 }, "a")).Message);
         Assert.DoesNotContain("secret", (settings with { Username = "u", Password = "secret" }).ToString());
     }
 
