@@ -55,13 +55,8 @@ public sealed class ForecastPlan
     /// <summary>What one covariate contributes: its value and its expected value at three steps, and their squares.</summary>
     internal const int CovariateFeatures = 8;
 
-    /// <summary>Statistics that raise alarms, each with a bound of its own and an equal share of the alarm budget: above, below, shift, collective.</summary>
-    internal const int AlarmStatistics = 4;
-
     private const int CalendarInputs = 10;
-
-    /// <summary>Frames ahead at which the error's magnitude is watched for collective anomalies, where the horizon reaches so far.</summary>
-    private const int AheadFrames = 24;
+    private const int CollectiveFrames = 12;
 
     /// <summary>Longest input of the wide linear expert.</summary>
     private const int MostWideInputs = 64;
@@ -116,7 +111,6 @@ public sealed class ForecastPlan
         }
 
         Knots = KnotsUpTo(horizon);
-        AheadKnot = Array.FindLastIndex(Knots, h => h <= AheadFrames);
         System.Diagnostics.Debug.Assert(Knots.Length <= MostKnots, "Tables by knot fit into one vector.");
         PendingLength = Knots.Sum();
         KnotStart = new int[Knots.Length];
@@ -187,9 +181,9 @@ public sealed class ForecastPlan
         MixLoss = Take("hedge", Knots.Length);
         Sharpness = Take("hedge", Knots.Length);
         Offsets = Take("intervals", Knots.Length * Quantiles.Length);
-        Tails = Take("scoring", AlarmStatistics * Scoring.TailCalibrator.Words);
+        Tails = Take("scoring", 3 * Scoring.TailCalibrator.Words);
         Baseline = Take("scoring", HourBins * 2);
-        Collective = Take("scoring", Scoring.LastingNovelty.Words);
+        Collective = Take("scoring", CollectiveFrames);
         if (linear)
         {
             LinearLevel = Take("linear experts", horizon);
@@ -249,6 +243,9 @@ public sealed class ForecastPlan
 
     /// <summary>Bins of the time-of-day error statistics.</summary>
     public int HourBins { get; }
+
+    /// <summary>Frames over which a slow deviation is averaged.</summary>
+    public int CollectiveLength => CollectiveFrames;
 
     /// <summary>C: series whose values are inputs of this one's forecast.</summary>
     public int Covariates { get; }
@@ -351,11 +348,7 @@ public sealed class ForecastPlan
 
     internal int Baseline { get; }
 
-    /// <summary>State of <see cref="Scoring.LastingNovelty"/>.</summary>
     internal int Collective { get; }
-
-    /// <summary>Index of the last knot up to 24 steps.</summary>
-    internal int AheadKnot { get; }
 
     internal int PendingLinear { get; }
 

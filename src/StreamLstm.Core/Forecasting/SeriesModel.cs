@@ -13,7 +13,7 @@ public enum AnomalyKind : byte
     Spike,
     Dip,
 
-    /// <summary>A deviation from the usual level that lasts: a step or a drift, which are not told apart.</summary>
+    /// <summary>A deviation from the usual level that lasts.</summary>
     LevelShift,
 
     /// <summary>The same value for longer than this series ever showed.</summary>
@@ -21,9 +21,6 @@ public enum AnomalyKind : byte
 
     /// <summary>No samples for longer than the gap limit.</summary>
     Stale,
-
-    /// <summary>Deviations to both sides that stay larger than they ever were.</summary>
-    Variance,
 }
 
 /// <summary>The verdict on one frame, in the units of the input; made before anything was learnt from it.</summary>
@@ -49,15 +46,6 @@ public readonly record struct FrameScore
     public int Direction { get; init; }
 
     public bool IsAnomaly => Score > 1;
-
-    /// <summary>What the score is the largest of, before the alarm rule, 1 = threshold: position in the alarm bounds.</summary>
-    public float Position { get; init; }
-
-    /// <summary>Lasting shift and collective change, each by its own bound.</summary>
-    public float Collective { get; init; }
-
-    /// <summary>How long the value has stood still, in longest runs.</summary>
-    public float Stuck { get; init; }
 }
 
 /// <summary>
@@ -87,9 +75,6 @@ public sealed class SeriesModel
 
     /// <summary>Observed frames when the unit began to be learnt: those of a constant beginning say nothing about it.</summary>
     private const int IntUnitFrom = 8;
-
-    /// <summary>Observed frames that lay in a weekend.</summary>
-    private const int IntWeekend = 9;
     private const int DblMean = 0;
     private const int DblVariance = 1;
     private const int DblOffset = 2;
@@ -171,7 +156,6 @@ public sealed class SeriesModel
     private const float LargestResidual = 1e3f;
 
     private readonly ForecastPlan _plan;
-    private readonly AlarmRule _rule;
     private readonly float _logRatio;
     private readonly float[] _normalOffsets;
     private readonly float[] _calendar;
@@ -203,14 +187,12 @@ public sealed class SeriesModel
     private readonly Vector256<int> _nextKnot;
     private readonly Vector256<int> _dayLag;
 
-    /// <param name="plan">Of the records.</param>
-    /// <param name="rule">Which deviations may raise an alarm; all without one.</param>
-    public SeriesModel(ForecastPlan plan, AlarmRule rule = default)
+    public SeriesModel(ForecastPlan plan)
     {
         ArgumentNullException.ThrowIfNull(plan);
         _plan = plan;
-        _rule = rule;
-        _logRatio = TailCalibrator.LogRatio(plan.FalseAlarmsPerFrame / ForecastPlan.AlarmStatistics);
+        // A third of the alarm budget for each side of the one-step residual and for the collective statistic.
+        _logRatio = TailCalibrator.LogRatio(plan.FalseAlarmsPerFrame / 3);
         _normalOffsets = [.. plan.Quantiles.Select(q => 1.2533141f * NormalQuantile(q))];
         _seasonalPath = new float[plan.PathLength];
         _mixPath = new float[plan.PathLength];
@@ -267,7 +249,6 @@ public sealed class SeriesModel
         TailCalibrator.Initialise(Tail(record, 0), 2.1f, 0.9f);
         TailCalibrator.Initialise(Tail(record, 1), 2.1f, 0.9f);
         TailCalibrator.Initialise(Tail(record, 2), 2.5f, 0.9f);
-        TailCalibrator.Initialise(Tail(record, 3), 0.05f, 0.1f);
         record[p.Scalars + FltCollectiveMean] = 0.3f;
         record[p.Scalars + FltReserve] = FirstReserve;
         record[p.Scalars + FltSinceAlarm] = QuietFrames;
@@ -323,7 +304,7 @@ public sealed class SeriesModel
 
         var z = missing ? float.NaN : Math.Clamp((float)((value - d[DblOffset]) / d[DblScale]), -LargestZ, LargestZ);
         var bin = HourBin(phase);
-        var score = Score(record, value, z, phase, bin, out var statistics);
+        var score = Score(record, value, z, phase, bin, out var residual, out var deviation);
         if (missing)
         {
             var expected = record[p.PendingBounds + p.MedianIndex];
@@ -357,7 +338,7 @@ public sealed class SeriesModel
             if (!far && !HoldsWeights)
                 _linear?.Learn(record, n, z, SeasonAt(record, phase));
             LearnSeason(record, z, phase, held);
-            LearnBounds(record, statistics, score.HasForecast);
+            LearnBounds(record, Math.Clamp(residual, -LargestResidual, LargestResidual), Math.Clamp(deviation, -LargestResidual, LargestResidual), score.HasForecast);
             LearnBaseline(record, z, phase, held);
             LearnRun(ints);
             LearnReserve(record, score.IsAnomaly, ints[IntObserved]);
@@ -403,7 +384,7 @@ public sealed class SeriesModel
         record[p.Scalars + FltSeasonalError] = 0;
         HiddenState(record).Clear();
         CellState(record).Clear();
-        LastingNovelty.Forget(record.Slice(p.Collective, LastingNovelty.Words));
+        record.Slice(p.Collective, p.CollectiveLength).Clear();
         _linear?.Bridge(record);
         ForgetPending(record);
         ints[IntRun] = 0;
@@ -633,15 +614,13 @@ public sealed class SeriesModel
         return true;
     }
 
-    /// <summary>One frame's statistics, each in the unit of its bound.</summary>
-    private readonly record struct AlarmStatistics(float Residual, float Shift, float Novelty);
-
-    private FrameScore Score(Span<float> record, double value, float z, FramePhase phase, int bin, out AlarmStatistics statistics)
+    private FrameScore Score(Span<float> record, double value, float z, FramePhase phase, int bin, out float residual, out float deviation)
     {
         var p = _plan;
         var d = Doubles(record);
         var ints = Integers(record);
-        statistics = default;
+        residual = float.NaN;
+        deviation = float.NaN;
         var center = record[p.PendingBounds + p.MedianIndex];
         if (float.IsNaN(center))
             return default;
@@ -649,54 +628,37 @@ public sealed class SeriesModel
         var basis = ints[IntObserved] >= _basis;
         var scale = ErrorScale(record, 0, bin);
         var reserve = Elementary.Exp(record[p.Scalars + FltReserve]);
-        var expected = d[DblOffset] + (d[DblScale] * center);
-        // Deviations too small to matter lie within the bounds.
-        var leastDeviation = _rule.Least(expected);
-        var least = (float)Math.Min(leastDeviation / d[DblScale] / scale, LargestZ * LargestZ);
-        var up = Math.Max(reserve * TailCalibrator.Bound(Tail(record, 0), _logRatio), least);
-        var down = Math.Max(reserve * TailCalibrator.Bound(Tail(record, 1), _logRatio), least);
+        var up = reserve * TailCalibrator.Bound(Tail(record, 0), _logRatio);
+        var down = reserve * TailCalibrator.Bound(Tail(record, 1), _logRatio);
         var score = new FrameScore
         {
             HasForecast = true,
-            Expected = expected,
+            Expected = d[DblOffset] + (d[DblScale] * center),
             Lower = d[DblOffset] + (d[DblScale] * (center - (down * scale))),
             Upper = d[DblOffset] + (d[DblScale] * (center + (up * scale))),
         };
         if (float.IsNaN(z))
             return score;
 
-        var residual = (z - center) / scale;
-        var position = residual > 0 ? residual / up : -residual / down;
-        var direction = residual > 0 ? 1 : -1;
+        residual = (z - center) / scale;
+        var best = residual > 0 ? residual / up : -residual / down;
         var kind = residual > 0 ? AnomalyKind.Spike : AnomalyKind.Dip;
-        var best = Admitted(position, direction);
+        var direction = residual > 0 ? 1 : -1;
 
-        var lasting = record.Slice(p.Collective, LastingNovelty.Words);
-        var seasonal = z - record[p.Baseline + BaselineBin(phase, bin)];
-        var ahead = z - record[p.PendingMix + p.PendingSlot(p.AheadKnot, ints[IntCount])];
-        var novelty = LastingNovelty.Update(
-            lasting, seasonal, z - center, Math.Max(MinimumScale, record[p.ErrorMean]), ahead, Math.Max(MinimumScale, record[p.ErrorMean + p.AheadKnot]), ints[IntObserved], MinimumScale);
-        var shift = LastingNovelty.Shift(lasting) / Math.Max(MinimumScale, record[p.Scalars + FltCollectiveMean]);
-        statistics = new AlarmStatistics(Bounded(residual), Bounded(shift), Math.Min(novelty, LargestResidual));
-        var collective = 0f;
-        // It takes some days until a lasting change can be told from an ordinary one.
-        if (ints[IntObserved] >= 3 * Math.Max(_basis, p.DayFrames))
+        // Slow deviation: the mean of the last frames' distance from the frozen-ish profile of this hour.
+        var collective = record.Slice(p.Collective, p.CollectiveLength);
+        collective[ints[IntCount] % collective.Length] = z - record[p.Baseline + BaselineBin(phase, bin)];
+        var sum = 0f;
+        foreach (var s in collective)
+            sum += s;
+        deviation = sum / collective.Length / Math.Max(MinimumScale, record[p.Scalars + FltCollectiveMean]);
+        var slow = Math.Abs(deviation) / (reserve * TailCalibrator.Bound(Tail(record, 2), _logRatio));
+        // A slow deviation needs two weekly profiles behind it before it can be told from ordinary change.
+        if (slow > best && ints[IntObserved] >= 3 * Math.Max(_basis, p.DayFrames))
         {
-            var shifted = Math.Abs(shift) / (reserve * TailCalibrator.Bound(Tail(record, 2), _logRatio));
-            var changed = ints[IntObserved] < LastingNovelty.Settled ? 0 : novelty / (reserve * TailCalibrator.Bound(Tail(record, 3), _logRatio));
-            collective = Math.Max(shifted, changed);
-            var magnitude = LastingNovelty.Magnitude(lasting);
-            // Larger errors that lie mostly on one side are a shift too.
-            var oneSided = shifted >= changed || Math.Abs(LastingNovelty.Shift(lasting)) > 0.5f * magnitude;
-            var side = !oneSided ? 0 : shift > 0 ? 1 : -1;
-            var size = d[DblScale] * (oneSided ? Math.Abs(LastingNovelty.Shift(lasting)) : magnitude);
-            var admitted = size >= leastDeviation ? Admitted(collective, side) : Math.Min(collective, 1);
-            if (admitted > best)
-            {
-                best = admitted;
-                kind = oneSided ? AnomalyKind.LevelShift : AnomalyKind.Variance;
-                direction = side;
-            }
+            best = slow;
+            kind = AnomalyKind.LevelShift;
+            direction = deviation > 0 ? 1 : -1;
         }
 
         ints[IntRun] = value == d[DblLast] ? ints[IntRun] + 1 : 1;
@@ -708,14 +670,8 @@ public sealed class SeriesModel
             direction = 0;
         }
 
-        return basis
-            ? score with { Score = best, Kind = best > 1 ? kind : AnomalyKind.None, Direction = direction, Position = position, Collective = collective, Stuck = stuck }
-            : score with { Direction = direction };
+        return basis ? score with { Score = best, Kind = best > 1 ? kind : AnomalyKind.None, Direction = direction } : score;
     }
-
-    private float Admitted(float score, int direction) => _rule.Admits(direction) ? score : Math.Min(score, 1);
-
-    private static float Bounded(float statistic) => Math.Clamp(statistic, -LargestResidual, LargestResidual);
 
     private void Calibrate(Span<float> record, float z, int bin, SkillSums? skill)
     {
@@ -848,33 +804,29 @@ public sealed class SeriesModel
         _linear?.Note(record, Integers(record)[IntCount], deviation, dayChange);
     }
 
-    private void LearnBounds(Span<float> record, in AlarmStatistics statistics, bool scored)
+    private void LearnBounds(Span<float> record, float residual, float deviation, bool scored)
     {
         if (!scored)
             return;
-        Learn(Tail(record, 0), Math.Max(statistics.Residual, 0));
-        Learn(Tail(record, 1), Math.Max(-statistics.Residual, 0));
-        Learn(Tail(record, 2), Math.Abs(statistics.Shift));
-        var observed = Integers(record)[IntObserved];
-        if (observed >= LastingNovelty.Settled)
-            Learn(Tail(record, 3), statistics.Novelty);
+        var up = Tail(record, 0);
+        var down = Tail(record, 1);
+        var slow = Tail(record, 2);
+        TailCalibrator.Update(up, Math.Max(residual, 0), TailCalibrator.Bound(up, _logRatio));
+        TailCalibrator.Update(down, Math.Max(-residual, 0), TailCalibrator.Bound(down, _logRatio));
+        TailCalibrator.Update(slow, Math.Abs(deviation), TailCalibrator.Bound(slow, _logRatio));
         ref var mean = ref record[_plan.Scalars + FltCollectiveMean];
+        var observed = Integers(record)[IntObserved];
         var rate = Math.Max(1f / (observed + 20), 0.25f * _errorRate);
-        mean += rate * ((Math.Min(Math.Abs(statistics.Shift), 6) * mean) - mean);
+        mean += rate * ((Math.Min(Math.Abs(deviation), 6) * mean) - mean);
     }
-
-    private void Learn(Span<float> tail, float statistic) => TailCalibrator.Update(tail, statistic, TailCalibrator.Bound(tail, _logRatio));
 
     private void LearnBaseline(Span<float> record, float z, FramePhase phase, bool anomaly)
     {
         var p = _plan;
         var bin = BaselineBin(phase, HourBin(phase));
         ref var mean = ref record[p.Baseline + bin];
-        var ints = Integers(record);
-        var weekend = IsWeekend(phase.WeekPhase);
-        var seen = weekend ? ints[IntWeekend]++ : ints[IntObserved] - ints[IntWeekend];
-        // Whole days of this kind, times the frames that each gave to the bin.
-        var perBin = p.DayFrames > 0 ? seen / p.DayFrames * (p.DayFrames / p.HourBins) : seen;
+        var observed = Integers(record)[IntObserved];
+        var perBin = observed / (float)Math.Max(1, p.HourBins);
         var error = z - mean;
         if (anomaly)
         {
@@ -882,7 +834,7 @@ public sealed class SeriesModel
             error = Math.Clamp(error, -limit, limit);
         }
 
-        mean += Math.Max(BaselineRate, 1f / (perBin + 1)) * error;
+        mean += Math.Max(BaselineRate, 1 / (perBin + 1)) * error;
     }
 
     /// <summary>
@@ -965,15 +917,16 @@ public sealed class SeriesModel
         Affine(record.Slice(p.Scalars + FltLow, 2), a, b);
         Affine(record.Slice(p.DaySeason, Math.Max(1, p.DayFrames)), a, 0);
         Affine(record.Slice(p.WeekSeason, Math.Max(1, p.WeekFrames)), a, 0);
-        Affine(record.Slice(p.Collective, LastingNovelty.Words), a, 0);
+        Affine(record.Slice(p.Collective, p.CollectiveLength), a, 0);
         Affine(record.Slice(p.ErrorMean, p.Knots.Length), a, 0);
         Affine(record.Slice(p.HourError, p.Knots.Length * p.HourBins), a, 0);
         Affine(record.Slice(p.Loss, p.Knots.Length * ForecastPlan.Experts), a * a, 0);
         Affine(record.Slice(p.MixLoss, p.Knots.Length), a * a, 0);
         _linear?.Rescale(record, a, b);
-        Affine(record.Slice(p.Scalars + FltSeasonalError, 1), a, 0);
-        Affine(record.Slice(p.Scalars + FltErrorProduct, 2), a * a, 0);
-        Affine(record.Slice(p.Scalars + FltCollectiveMean, 1), a, 0);
+        record[p.Scalars + FltSeasonalError] *= a;
+        record[p.Scalars + FltErrorProduct] *= a * a;
+        record[p.Scalars + FltErrorSquare] *= a * a;
+        record[p.Scalars + FltCollectiveMean] *= a;
     }
 
     private static void Affine(Span<float> values, float a, float b)

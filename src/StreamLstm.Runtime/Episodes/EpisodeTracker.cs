@@ -90,7 +90,6 @@ internal sealed class EpisodeTracker
         AnomalyKind.LevelShift => "level_shift",
         AnomalyKind.Stuck => "stuck",
         AnomalyKind.Stale => "stale",
-        AnomalyKind.Variance => "variance",
         _ => "none",
     };
 

@@ -96,8 +96,6 @@ internal sealed class ResultWriter : IDisposable
         _json.WriteEndArray();
         if (profile.Channels > 1)
             Channels(profile, values, scores);
-        else if (profile.Profile.Explain)
-            Parts(scores[0]);
         _json.WriteNumber("model_version"u8, work.Version);
         Time("issued_at"u8, work.Clock);
         if (forecasts.Length > 0)
@@ -171,15 +169,6 @@ internal sealed class ResultWriter : IDisposable
         Number("yhat_upper"u8, score.HasForecast ? score.Upper : double.NaN);
     }
 
-    private void Parts(in FrameScore score)
-    {
-        _json.WriteStartObject("parts"u8);
-        _json.WriteNumber("position"u8, score.Position);
-        _json.WriteNumber("collective"u8, score.Collective);
-        _json.WriteNumber("stuck"u8, score.Stuck);
-        _json.WriteEndObject();
-    }
-
     private void Channels(ProfileRuntime profile, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores)
     {
         var total = 0f;
@@ -191,8 +180,6 @@ internal sealed class ResultWriter : IDisposable
             _json.WriteStartObject(profile.Profile.Channels[i]);
             Values(values[i], scores[i]);
             _json.WriteNumber("share"u8, total > 0 ? scores[i].Score * scores[i].Score / total : 1f / values.Length);
-            if (profile.Profile.Explain)
-                Parts(scores[i]);
             _json.WriteEndObject();
         }
 

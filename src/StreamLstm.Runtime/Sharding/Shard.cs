@@ -932,7 +932,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
 
         public ProfileRuntime Runtime { get; } = runtime;
 
-        public SeriesModel Model { get; } = new(runtime.Plan, runtime.Profile.AlarmRule);
+        public SeriesModel Model { get; } = new(runtime.Plan);
 
         public StateArena Arena { get; } = new(runtime.Plan.RecordWords);
 

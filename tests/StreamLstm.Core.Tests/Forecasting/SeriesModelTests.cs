@@ -1,6 +1,5 @@
 using StreamLstm.Core.Forecasting;
 using StreamLstm.Core.Numerics;
-using StreamLstm.Core.Scoring;
 
 namespace StreamLstm.Core.Tests.Forecasting;
 
@@ -223,79 +222,6 @@ public sealed class SeriesModelTests
         Assert.Equal((AnomalyKind.Spike, 1), (run.Scores[96 * 10].Kind, run.Scores[96 * 10].Direction));
         Assert.Equal((AnomalyKind.Dip, -1), (run.Scores[96 * 11].Kind, run.Scores[96 * 11].Direction));
         Assert.Contains(run.Scores.Skip(96 * 12).Take(40), s => s.Kind == AnomalyKind.Stuck);
-    }
-
-    [Theory]
-    [InlineData(2.0)]
-    [InlineData(-2.0)]
-    public void A_level_shift_within_the_alarm_bounds_is_found_within_half_a_day_and_named(double shift)
-    {
-        const int at = 96 * 28;
-        for (var seed = 30UL; seed < 36; seed++)
-        {
-            var values = SeriesRun.Seasonal(at + 48, 96, seed);
-            for (var t = at; t < values.Length; t++)
-                values[t] += shift;
-            var run = Run(values, network: false);
-            Assert.True(run.Scores[at].Upper - run.Scores[at].Expected > Math.Abs(shift), "The shift lies outside the bounds.");
-            Assert.True(run.Scores[at..].Exists(s => s.Kind == AnomalyKind.LevelShift && s.Direction == Math.Sign(shift)), $"The collective score only reaches {run.Scores[at..].Max(s => s.Collective)}.");
-        }
-    }
-
-    [Fact]
-    public void A_slow_drift_is_found()
-    {
-        const int at = 96 * 28;
-        for (var seed = 40UL; seed < 46; seed++)
-        {
-            var values = SeriesRun.Seasonal(at + 96, 96, seed);
-            for (var t = at; t < values.Length; t++)
-                values[t] += 0.05 * (t - at);
-            var scores = Run(values, network: false).Scores[at..];
-            Assert.True(scores.Exists(s => s.Kind == AnomalyKind.LevelShift && s.Direction == 1), $"The collective score only reaches {scores.Max(s => s.Collective)}.");
-        }
-    }
-
-    [Fact]
-    public void Deviations_that_grow_to_both_sides_are_mostly_told_from_a_shift()
-    {
-        const int at = 96 * 28;
-        var reached = new List<float>();
-        var named = 0;
-        for (var seed = 50UL; seed < 58; seed++)
-        {
-            var run = Run([.. SeriesRun.Noise(at + 96, seed).Select((e, t) => 100 + (t < at ? e : 4 * e))], network: false);
-            reached.Add(run.Scores[at..].Max(s => s.Collective));
-            named += run.Scores[at..].Exists(s => s.Kind == AnomalyKind.Variance && s.Direction == 0) ? 1 : 0;
-            Assert.DoesNotContain(run.Scores[(at - (96 * 7))..at], s => s.Kind == AnomalyKind.Variance);
-        }
-
-        Assert.True(named >= 5, $"{named} of 8; the collective scores reach {string.Join(", ", reached)}.");
-    }
-
-    [Theory]
-    [InlineData(AlarmDirection.Both, 0, 0, true, true)]
-    [InlineData(AlarmDirection.Above, 0, 0, true, false)]
-    [InlineData(AlarmDirection.Below, 0, 0, false, true)]
-    [InlineData(AlarmDirection.Both, 10, 0, true, true)]
-    [InlineData(AlarmDirection.Both, 25, 0, false, false)]
-    [InlineData(AlarmDirection.Both, 0, 0.05, true, true)]
-    [InlineData(AlarmDirection.Both, 0, 0.25, false, false)]
-    public void Deviations_the_rule_excludes_never_raise_an_alarm(AlarmDirection direction, double least, double relative, bool spike, bool dip)
-    {
-        var values = SeriesRun.Seasonal(96 * 16, 96, 9);
-        values[96 * 10] += 15;
-        values[96 * 11] -= 15;
-        for (var t = 96 * 12; t < values.Length; t++)
-            values[t] -= 4;
-        var run = new SeriesRun(new SeriesModel(SeriesRun.Plan96(), new AlarmRule(direction, least, relative))).Add(values);
-        Assert.Equal((spike, dip), (run.Scores[96 * 10].IsAnomaly, run.Scores[96 * 11].IsAnomaly));
-        foreach (var score in run.Scores.Skip(1))
-        {
-            Assert.True(score.Upper - score.Expected >= 0.999 * Math.Max(least, relative * Math.Abs(score.Expected)), "An alarm bound is nearer than the least deviation.");
-            Assert.True(!score.IsAnomaly || direction == AlarmDirection.Both || score.Direction == (direction == AlarmDirection.Above ? 1 : -1), $"An alarm in direction {score.Direction}.");
-            Assert.True(!score.IsAnomaly || Math.Max(least, 100 * relative) < 20, "An alarm of less than the least deviation.");
-        }
     }
 
     [Theory]

@@ -141,25 +141,6 @@ public sealed class EngineTests : IDisposable
     }
 
     [Fact]
-    public async Task An_explained_result_says_what_its_score_is_the_largest_of()
-    {
-        await using var engine = await StartAsync(Plain with { Explain = true });
-        await engine.AppendAsync([.. Enumerable.Range(0, 200).Select(i => ("a", At(i), new[] { i >= 150 ? 5 : 10 + Math.Sin(i) }))]);
-        await engine.StopAsync();
-        foreach (var result in Results("a"))
-        {
-            var parts = result.GetProperty("parts").EnumerateObject().ToList();
-            Assert.Equal(["position", "collective", "stuck"], parts.Select(p => p.Name));
-            var score = result.GetProperty("anomaly_score").GetDouble();
-            // A run of equal values counts from the threshold on.
-            var stuck = parts[2].Value.GetDouble() > 1 ? parts[2].Value.GetDouble() : 0;
-            Assert.Equal(score, Math.Max(stuck, Math.Max(parts[0].Value.GetDouble(), parts[1].Value.GetDouble())), 1e-6);
-        }
-
-        Assert.Contains(Results("a"), r => r.GetProperty("parts").GetProperty("stuck").GetDouble() > 1);
-    }
-
-    [Fact]
     public async Task A_result_has_the_keys_of_the_contract_in_their_order()
     {
         await using var engine = await StartAsync(Plain);
