@@ -20,9 +20,10 @@ internal enum EntryKind : byte
 /// A run of log entries on its way to the shards. An entry's <c>Lsn</c> (record position + index in the record) is its unique,
 /// ascending place in the log; everything that is decided or emitted because of an entry is ordered by it.
 /// </summary>
-internal sealed class LogBatch
+/// <param name="single">All entries are of one partition, whatever their keys hash to.</param>
+internal sealed class LogBatch(bool single = false)
 {
-    private readonly List<int>[] _byPartition = [.. Enumerable.Range(0, VirtualPartition.Count).Select(_ => new List<int>())];
+    private readonly List<int>[] _byPartition = [.. Enumerable.Range(0, single ? 1 : VirtualPartition.Count).Select(_ => new List<int>())];
 
     public List<long> Lsn { get; } = [];
 
@@ -49,15 +50,26 @@ internal sealed class LogBatch
 
     public int Count => Lsn.Count;
 
+    /// <summary>Names an entry's place in the log for people.</summary>
+    public Func<long, string> DescribePosition { get; init; } = static lsn => FormattableString.Invariant($"journal:{lsn}");
+
     /// <summary>Entries of one partition, in log order, broadcasts included.</summary>
     public IReadOnlyList<int> Entries(int partition) => _byPartition[partition];
 
     public void AddSample(long lsn, ReadOnlySpan<byte> key, long eventTime, long arrival, ReadOnlySpan<double> values)
     {
-        _byPartition[VirtualPartition.Of(key)].Add(Count);
+        _byPartition[IndexOf(key)].Add(Count);
         SampleIndex.Add(Samples.Count);
         Samples.Add(key, eventTime, arrival, values);
         Add(lsn, EntryKind.Sample, arrival);
+    }
+
+    /// <summary>Makes an entry of a sample that was decoded into <see cref="Samples"/>.</summary>
+    public void AddDecoded(long lsn, int sample)
+    {
+        _byPartition[IndexOf(Samples.Key(sample))].Add(Count);
+        SampleIndex.Add(sample);
+        Add(lsn, EntryKind.Sample, Samples.Arrival(sample));
     }
 
     public void AddTick(long lsn, int partition, long clock)
@@ -78,7 +90,7 @@ internal sealed class LogBatch
 
     public void AddReset(long lsn, ReadOnlySpan<byte> key, long clock)
     {
-        _byPartition[VirtualPartition.Of(key)].Add(Count);
+        _byPartition[IndexOf(key)].Add(Count);
         SampleIndex.Add(Samples.Count);
         Samples.Add(key, 0, clock, []);
         Add(lsn, EntryKind.Reset, clock);
@@ -98,6 +110,8 @@ internal sealed class LogBatch
             entries.Clear();
         SnapshotBefore = 0;
     }
+
+    private int IndexOf(ReadOnlySpan<byte> key) => single ? 0 : VirtualPartition.Of(key);
 
     private void Add(long lsn, EntryKind kind, long clock)
     {

@@ -28,6 +28,13 @@ internal sealed class ShardOutput
 
     public int StateCount { get; set; }
 
+    /// <summary>
+    /// One per state record: 0 for a snapshot, the number of frames since the snapshot for entries (ascending, below the profile's
+    /// <see cref="ProfileRuntime.SnapshotEvery"/>), <see cref="Shard.HeaderSlot"/> for entries without frames. A later record of a
+    /// slot replaces an earlier one, so that slots are keys of a compacted log.
+    /// </summary>
+    public List<byte> StateSlots { get; } = [];
+
     /// <summary>Streams that wrote a snapshot; the commit tells them its position.</summary>
     public List<StreamSession> Snapshots { get; } = [];
 
@@ -43,6 +50,7 @@ internal sealed class ShardOutput
         Json.Clear();
         State.Clear();
         StateCount = 0;
+        StateSlots.Clear();
         Snapshots.Clear();
         TrainingRows.Clear();
         Outcomes.Clear();
@@ -95,13 +103,16 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
 {
     public const byte SnapshotRecord = 1;
     public const byte EntriesRecord = 2;
+    public const byte HeaderSlot = 255;
     private const int BlockRows = 64;
 
     private readonly EngineSettings _settings;
     private readonly ProfileRuntime[] _profiles;
     private readonly ProfileSelector _selector;
     private readonly ProfileShard[] _perProfile;
-    private readonly Partition?[] _partitions = new Partition?[VirtualPartition.Count];
+    private readonly Partition?[] _partitions;
+    private readonly bool _single;
+    private readonly bool _teaches;
     private readonly ShardOutput _output = new();
     private readonly ResultWriter _writer = new();
     private readonly List<FrameWork> _frames = [];
@@ -116,22 +127,40 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
 
     // Context of the entry being aligned.
     private StreamSession _session = null!;
+    private LogBatch _batch = null!;
     private long _lsn;
     private int _sub;
     private long _clock;
     private bool _emit = true;
     private long _heartbeat;
 
+    /// <summary>A share of the local log's partitions, on a thread of its own.</summary>
     public Shard(int index, int shards, EngineSettings settings, ProfileRuntime[] profiles, ModelStore models)
+        : this(settings, profiles, models, shards, new Partition?[VirtualPartition.Count])
+    {
+        for (var p = index; p < VirtualPartition.Count; p += shards)
+            _partitions[p] = new Partition(p, p, profiles.Length);
+        _thread = Task.Factory.StartNew(RunAsync, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
+    }
+
+    private Shard(EngineSettings settings, ProfileRuntime[] profiles, ModelStore models, int shards, Partition?[] partitions, int chunkRecords = StateArena.DefaultChunkRecords, bool teaches = true)
     {
         _settings = settings;
         _profiles = profiles;
         _selector = new ProfileSelector([.. profiles.Select(p => p.Profile)]);
-        _perProfile = [.. profiles.Select(p => new ProfileShard(p, models, shards))];
-        for (var p = index; p < VirtualPartition.Count; p += shards)
-            _partitions[p] = new Partition(p, profiles.Length);
-        _thread = Task.Factory.StartNew(RunAsync, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
+        _perProfile = [.. profiles.Select(p => new ProfileShard(p, models, shards, chunkRecords))];
+        _partitions = partitions;
+        _single = partitions.Length == 1;
+        _teaches = teaches;
+        _thread = Task.CompletedTask;
     }
+
+    /// <summary>One partition of a broker's log, whatever its keys hash to, on its callers' thread.</summary>
+    /// <param name="id">Its number at the broker.</param>
+    /// <param name="of">How many there are; each has its part of the training sample.</param>
+    /// <param name="teaches">Whether rows for training are wanted.</param>
+    public static Shard OfPartition(int id, int of, bool teaches, EngineSettings settings, ProfileRuntime[] profiles, ModelStore models) =>
+        new(settings, profiles, models, of, [new Partition(0, id, profiles.Length)], chunkRecords: 32, teaches);
 
     public IEnumerable<Partition> Partitions => _partitions.Where(p => p is not null)!;
 
@@ -181,9 +210,10 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
     public ShardOutput Process(LogBatch batch)
     {
         _output.Clear();
+        _batch = batch;
         foreach (var partition in Partitions)
         {
-            foreach (var entry in batch.Entries(partition.Id))
+            foreach (var entry in batch.Entries(partition.Index))
                 Align(partition, batch, entry);
         }
 
@@ -230,13 +260,13 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
     /// <summary>Rebuilds one stream: latest snapshot, then its entries through the same step code. False if the partition isn't ours.</summary>
     public bool RestoreStream(RestoredStream stream)
     {
-        var partitionId = VirtualPartition.Of(stream.Key);
-        if (_partitions[partitionId] is not { } partition)
+        var partitionIndex = IndexOf(stream.Key);
+        if (_partitions[partitionIndex] is not { } partition)
             return false;
         var profile = Array.Find(_profiles, p => p.Name == stream.Profile)
             ?? throw new CorruptLogException($"Stored stream {Encoding.UTF8.GetString(stream.Key)} uses profile {stream.Profile}, which the configuration doesn't have. Restore the profile or start with an empty state folder.");
         var shard = _perProfile[profile.Index];
-        var session = new StreamSession(stream.Key, profile, shard.Arena.Allocate(profile.Channels), partitionId) { SnapshotPosition = stream.SnapshotPosition };
+        var session = new StreamSession(stream.Key, profile, shard.Arena.Allocate(profile.Channels), partitionIndex) { SnapshotPosition = stream.SnapshotPosition };
         var r = new ByteReader(stream.Snapshot);
         ReadHeader(ref r, session);
         foreach (var slot in session.Slots)
@@ -248,7 +278,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
 
         partition.Sessions.Add(session.Key, session);
         shard.Sample.Add(session);
-        _bySnapshot.Enqueue((session, session.SnapshotPosition));
+        NoteSnapshot(session);
         _emit = false;
         foreach (var entries in stream.Entries)
         {
@@ -287,7 +317,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
     /// <summary>A person's view of a stream's recurrent state.</summary>
     public JsonObject? Describe(byte[] key)
     {
-        if (_partitions[VirtualPartition.Of(key)] is not { } partition || !partition.Sessions.TryGetValue(key, out var session))
+        if (_partitions[IndexOf(key)] is not { } partition || !partition.Sessions.TryGetValue(key, out var session))
             return null;
         var shard = _perProfile[session.Profile.Index];
         var channels = new JsonObject();
@@ -308,7 +338,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         {
             ["stream"] = session.Name,
             ["profile"] = session.Profile.Name,
-            ["partition"] = session.Partition,
+            ["partition"] = partition.Id,
             ["frames"] = session.Frames,
             ["stale"] = session.Aligner.IsStale,
             ["model_version"] = partition.ActiveVersion[session.Profile.Index],
@@ -432,7 +462,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
                 return;
             var runtime = Array.Find(_profiles, p => p.Profile == profile)!;
             var shard = _perProfile[runtime.Index];
-            session = new StreamSession(key.ToArray(), runtime, shard.Arena.Allocate(runtime.Channels), partition.Id)
+            session = new StreamSession(key.ToArray(), runtime, shard.Arena.Allocate(runtime.Channels), partition.Index)
             {
                 FramesSinceSnapshot = (int)(VirtualPartition.Murmur2(key) / 64 % runtime.SnapshotEvery),
             };
@@ -541,7 +571,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         _output.Outcomes.Rejected += reason == DeadLetterReason.Late ? 0 : 1;
         var stream = Encoding.UTF8.GetString(samples.Key(i));
         var payload = Encoding.UTF8.GetBytes(FormattableString.Invariant($"{UnixMicros.ToDateTimeOffset(samples.EventTime(i)):O} {string.Join(' ', samples.Values(i).ToArray().Select(v => v.ToString("R", System.Globalization.CultureInfo.InvariantCulture)))}"));
-        var letter = DeadLetter.Create(reason, "engine", FormattableString.Invariant($"journal:{_lsn}"), detail, samples.Arrival(i), payload, stream);
+        var letter = DeadLetter.Create(reason, "engine", _batch.DescribePosition(_lsn), detail, samples.Arrival(i), payload, stream);
         Emit(_lsn, _sub++, OutputKind.DeadLetter, reason, samples.Arrival(i), _writer.DeadLetter(letter));
     }
 
@@ -715,7 +745,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
                 var recurrent = block.Workspace is null ? default : profile.Outputs.AsSpan(row * plan.Horizon, plan.Horizon);
                 var experts = withForecast && _settings.Observer is not null ? profile.Experts(c) : default;
                 profile.Model.Issue(record, phase, recurrent, profile.CovariatesAt(row / d), withForecast ? profile.Forecasts.AsSpan(c * length, length) : default, experts);
-                if (_emit && runtime.Profile.Learning && session.InTrainingSample)
+                if (_emit && _teaches && runtime.Profile.Learning && session.InTrainingSample)
                 {
                     var value = work.Kind == FrameKind.Observed ? allValues[work.ValuesAt + c] : double.NaN;
                     var training = new TrainingRow(
@@ -812,11 +842,20 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         foreach (var session in _output.Snapshots)
         {
             session.SnapshotPosition = position;
-            _bySnapshot.Enqueue((session, position));
+            NoteSnapshot(session);
         }
 
         _output.Snapshots.Clear();
     }
+
+    // A broker compacts by key; nobody needs to know there whose snapshot is the oldest.
+    private void NoteSnapshot(StreamSession session)
+    {
+        if (!_single)
+            _bySnapshot.Enqueue((session, session.SnapshotPosition));
+    }
+
+    private int IndexOf(ReadOnlySpan<byte> key) => _single ? 0 : VirtualPartition.Of(key);
 
     private void EncodeTouched()
     {
@@ -831,6 +870,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             // A full reset can't be told by entries; neither can a stream's first commit.
             var snapshot = session.SnapshotPosition < 0 || session.FramesSinceSnapshot >= session.Profile.SnapshotEvery || HasReset(session);
             w.Byte(snapshot ? SnapshotRecord : EntriesRecord);
+            _output.StateSlots.Add(snapshot ? (byte)0 : frames == 0 ? HeaderSlot : (byte)session.FramesSinceSnapshot);
             w.Block(session.Key);
             w.String(session.Profile.Name);
             var lengthAt = w.Length;
@@ -898,8 +938,12 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         partition.Sessions.Values.OrderBy(s => s.Key, KeyComparer.Instance);
 
     /// <summary>One partition's streams and clock.</summary>
-    internal sealed class Partition(int id, int profiles)
+    internal sealed class Partition(int index, int id, int profiles)
     {
+        /// <summary>Place in a <see cref="LogBatch"/>.</summary>
+        public int Index { get; } = index;
+
+        /// <summary>The number by which people know it.</summary>
         public int Id { get; } = id;
 
         /// <summary>Unix microseconds; advanced only by log entries.</summary>
@@ -926,7 +970,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         public List<int> Frames { get; } = [];
     }
 
-    private sealed class ProfileShard(ProfileRuntime runtime, ModelStore models, int shards) : IForecastExplainer
+    private sealed class ProfileShard(ProfileRuntime runtime, ModelStore models, int shards, int chunkRecords) : IForecastExplainer
     {
         private readonly Dictionary<int, ModelBlock> _blocks = [];
 
@@ -934,7 +978,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
 
         public SeriesModel Model { get; } = new(runtime.Plan);
 
-        public StateArena Arena { get; } = new(runtime.Plan.RecordWords);
+        public StateArena Arena { get; } = new(runtime.Plan.RecordWords, chunkRecords);
 
         public TrainingSample Sample { get; } = new(Math.Max(1, ProfileTrainer.MaxSeries(runtime.Plan) / (runtime.Channels * shards)));
 

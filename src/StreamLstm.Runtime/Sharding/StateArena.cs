@@ -1,14 +1,14 @@
 namespace StreamLstm.Runtime.Sharding;
 
 /// <summary>Dense storage of equal-sized state records, one per series, in chunks: growth never copies what is there.</summary>
-internal sealed class StateArena(int recordWords)
+internal sealed class StateArena(int recordWords, int chunkRecords = StateArena.DefaultChunkRecords)
 {
-    private const int ChunkRecords = 256;
+    public const int DefaultChunkRecords = 256;
     private readonly List<float[]> _chunks = [];
     private readonly Stack<int> _free = [];
     private int _count;
 
-    public long Bytes => (long)_chunks.Count * ChunkRecords * recordWords * sizeof(float);
+    public long Bytes => (long)_chunks.Count * chunkRecords * recordWords * sizeof(float);
 
     /// <summary>Takes <paramref name="n"/> slots (one per channel); they need not be neighbours.</summary>
     public int[] Allocate(int n)
@@ -18,8 +18,8 @@ internal sealed class StateArena(int recordWords)
         {
             if (_free.TryPop(out slots[i]))
                 continue;
-            if (_count == _chunks.Count * ChunkRecords)
-                _chunks.Add(GC.AllocateArray<float>(ChunkRecords * recordWords, pinned: true));
+            if (_count == _chunks.Count * chunkRecords)
+                _chunks.Add(GC.AllocateArray<float>(chunkRecords * recordWords, pinned: true));
             slots[i] = _count++;
         }
 
@@ -32,5 +32,5 @@ internal sealed class StateArena(int recordWords)
             _free.Push(slot);
     }
 
-    public Span<float> Record(int slot) => _chunks[slot / ChunkRecords].AsSpan(slot % ChunkRecords * recordWords, recordWords);
+    public Span<float> Record(int slot) => _chunks[slot / chunkRecords].AsSpan(slot % chunkRecords * recordWords, recordWords);
 }
