@@ -9,6 +9,7 @@ using StreamLstm.Runtime.Episodes;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Models;
 using StreamLstm.Runtime.Output;
+using StreamLstm.Runtime.Partitioned;
 using StreamLstm.Runtime.Sharding;
 using StreamLstm.Runtime.StateLog;
 using StreamLstm.Runtime.Training;
@@ -62,6 +63,7 @@ public sealed partial class Engine : IAsyncDisposable
     private long _newestEvent = long.MinValue;
     private long _lastTurn;
     private EngineStatistics _statistics = EngineStatistics.None;
+    private PartitionFactory? _partitions;
 
     public Engine(EngineSettings settings, IReadOnlyList<IResultSink> sinks, TimeProvider clock, ILoggerFactory loggers, IMeterFactory meters)
     {
@@ -82,7 +84,7 @@ public sealed partial class Engine : IAsyncDisposable
     /// <summary>The loop has turned within the last minute.</summary>
     public bool Alive => !Restored || Environment.TickCount64 - Volatile.Read(ref _lastTurn) < 60_000;
 
-    public EngineStatistics Statistics => _statistics;
+    public EngineStatistics Statistics => Volatile.Read(ref _partitions) is { } partitions ? partitions.AddTo(_statistics, _clock) : _statistics;
 
     public IReadOnlyList<ISampleSource> Sources => _sources;
 
@@ -156,6 +158,13 @@ public sealed partial class Engine : IAsyncDisposable
         Volatile.Write(ref _lastTurn, Environment.TickCount64);
         _metrics.RestoreDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
         Log.Started(_logger, streams.Count, _header.Sequence, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+    }
+
+    /// <summary>For sources that keep state with their broker instead of in the journal; after <see cref="StartAsync"/>.</summary>
+    public PartitionFactory Partitions()
+    {
+        var made = new PartitionFactory(_settings, _profiles, _models, _metrics, NoteDeadLetter);
+        return Interlocked.CompareExchange(ref _partitions, made, null) ?? made;
     }
 
     /// <summary>
@@ -269,12 +278,14 @@ public sealed partial class Engine : IAsyncDisposable
     {
         var key = Encoding.UTF8.GetBytes(stream);
         var found = await OnShardsAsync(shard => shard.Describe(key));
-        return found.FirstOrDefault(f => f is not null);
+        return found.FirstOrDefault(f => f is not null) ?? (_partitions is null ? null : await _partitions.DescribeAsync(stream));
     }
 
     /// <summary>Clears a stream's model state, as an entry of the log; false if there is no such stream.</summary>
     public async Task<bool> ResetStreamAsync(string stream, CancellationToken cancellationToken)
     {
+        if (_partitions is not null && await _partitions.ResetAsync(stream, cancellationToken))
+            return true;
         if (await DescribeStreamAsync(stream) is null)
             return false;
         await _journal.AppendResetAsync(Encoding.UTF8.GetBytes(stream), cancellationToken);
@@ -323,6 +334,8 @@ public sealed partial class Engine : IAsyncDisposable
         foreach (var worker in _workers)
             yield return new Measurement<long>(worker.Queued, new KeyValuePair<string, object?>("stage", "sink_" + worker.Sink.Name));
     }
+
+    internal IEnumerable<Measurement<long>> ConsumerLags() => _partitions?.ConsumerLags() ?? [];
 
     internal IEnumerable<Measurement<long>> ModelVersions()
     {
@@ -691,16 +704,14 @@ public sealed partial class Engine : IAsyncDisposable
         _metrics.DeadLetter(reason);
         var key = (source, reason);
         var now = Environment.TickCount64;
-        var (count, next) = _bursts.GetValueOrDefault(key);
-        count++;
-        if (now >= next)
+        // Partitions of a broker have threads of their own.
+        lock (_bursts)
         {
-            Log.DeadLetters(_logger, count, source, reason, detail);
-            _bursts[key] = (0, now + 10_000);
-        }
-        else
-        {
-            _bursts[key] = (count, next);
+            var (count, next) = _bursts.GetValueOrDefault(key);
+            count++;
+            if (now >= next)
+                Log.DeadLetters(_logger, count, source, reason, detail);
+            _bursts[key] = now >= next ? (0, now + 10_000) : (count, next);
         }
     }
 

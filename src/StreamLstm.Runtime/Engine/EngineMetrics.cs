@@ -40,6 +40,7 @@ internal sealed class EngineMetrics
         meter.CreateObservableGauge("streamlstm_journal_bytes", () => engine.JournalBytes, "By", "Journal on disk.");
         meter.CreateObservableGauge("streamlstm_journal_backlog_bytes", () => engine.JournalBacklogBytes, "By", "Durable input that is not committed yet.");
         meter.CreateObservableGauge("streamlstm_queue_depth", engine.QueueDepths, description: "Items waiting, by stage.");
+        meter.CreateObservableGauge("streamlstm_consumer_lag_messages", engine.ConsumerLags, description: "Records that a partition has and its owner here hasn't read.");
         meter.CreateObservableGauge("streamlstm_watermark_lag_seconds", () => engine.Statistics.NewestEventLagSeconds is { } lag ? new[] { new Measurement<double>(lag) } : [], "s", "Clock minus the newest event time.");
         meter.CreateObservableGauge("streamlstm_model_version", engine.ModelVersions, description: "Active model version by profile; 0 = no network yet.");
         meter.CreateObservableGauge("streamlstm_live_skill_ratio", engine.SkillRatios, description: "1 - MAE/MAE of the seasonal naive forecast over the same targets, by horizon.");

@@ -20,7 +20,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
     private const byte KindTicks = 2;
     private const byte KindActivate = 3;
     private const byte KindReset = 4;
-    private const int MaxKeyBytes = 512;
+    internal const int MaxKeyBytes = 512;
 
     // A year from either end of the calendar, so that a frame's edges and forecasts can always be written as dates.
     private static readonly long EarliestMicros = UnixMicros.From(DateTimeOffset.MinValue.AddYears(1));
@@ -261,7 +261,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
         {
             var key = batch.Key(i);
             var values = batch.Values(i);
-            if (Refuse(key, batch.EventTime(i), batch.Arrival(i), values) is var (reason, detail))
+            if (Refuse(key, batch.EventTime(i), batch.Arrival(i), values, _maxFutureMicros) is var (reason, detail))
             {
                 var text = System.Text.Encoding.UTF8.GetString(key[..Math.Min(key.Length, MaxKeyBytes)]);
                 letters.Add(DeadLetter.Create(reason, batch.SourceName ?? "ingress", text, detail, batch.Arrival(i), [], text));
@@ -292,7 +292,8 @@ internal sealed class Journal : IIngress, IAsyncDisposable
         }
     }
 
-    private (string Reason, string Detail)? Refuse(ReadOnlySpan<byte> key, long eventTime, long arrival, ReadOnlySpan<double> values)
+    /// <summary>Why a sample can't be an entry of any log; null = it can.</summary>
+    internal static (string Reason, string Detail)? Refuse(ReadOnlySpan<byte> key, long eventTime, long arrival, ReadOnlySpan<double> values, long maxFutureMicros)
     {
         if (key.Length is 0 or > MaxKeyBytes)
             return (DeadLetterReason.BadKey, $"The stream key has {key.Length} bytes; 1 to {MaxKeyBytes} are allowed.");
@@ -300,7 +301,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
             return (DeadLetterReason.ChannelCount, $"The sample has {values.Length} values; 1 to 255 are allowed.");
         if (eventTime < EarliestMicros || eventTime > LatestMicros || arrival < EarliestMicros || arrival > LatestMicros)
             return (DeadLetterReason.BadTime, "The event or arrival time lies outside the calendar.");
-        if (eventTime > arrival + _maxFutureMicros)
+        if (eventTime > arrival + maxFutureMicros)
             return (DeadLetterReason.Future, $"Event time {UnixMicros.ToDateTimeOffset(eventTime):O} is ahead of arrival {UnixMicros.ToDateTimeOffset(arrival):O}.");
         var missing = 0;
         foreach (var v in values)

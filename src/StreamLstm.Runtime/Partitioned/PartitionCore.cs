@@ -62,12 +62,14 @@ public sealed class PartitionCore
     private readonly PartitionOutput _output = new();
     private readonly ResultWriter _writer = new();
     private readonly ByteWriter _header = new();
+    private readonly long _maxFutureMicros;
     private int _samplesTaken;
     private int _lettersTaken;
 
-    internal PartitionCore(string topic, int partition, Shard shard, ProfileRuntime[] profiles)
+    internal PartitionCore(string topic, int partition, Shard shard, ProfileRuntime[] profiles, TimeSpan maxFuture)
     {
         (Topic, Partition, _shard, _profiles) = (topic, partition, shard, profiles);
+        _maxFutureMicros = (long)maxFuture.TotalMicroseconds;
         _batch = new LogBatch(single: true) { DescribePosition = lsn => Place(_positions[(int)lsn]) };
     }
 
@@ -99,6 +101,18 @@ public sealed class PartitionCore
     /// <summary>Entries since the last <see cref="Process"/>.</summary>
     public int Pending => _positions.Count;
 
+    /// <summary>Newest event time among them, Unix microseconds; long.MinValue without samples.</summary>
+    public long NewestEvent
+    {
+        get
+        {
+            var newest = long.MinValue;
+            for (var i = 0; i < Samples.Count; i++)
+                newest = Math.Max(newest, Samples.EventTime(i));
+            return newest;
+        }
+    }
+
     /// <summary>There is something to commit, be it only a position.</summary>
     public bool IsDirty { get; private set; }
 
@@ -108,7 +122,14 @@ public sealed class PartitionCore
     public void Took(long position)
     {
         for (; _samplesTaken < Samples.Count; _samplesTaken++)
-            _batch.AddDecoded(NextLsn(position), _samplesTaken);
+        {
+            var i = _samplesTaken;
+            if (Journal.Journal.Refuse(Samples.Key(i), Samples.EventTime(i), Samples.Arrival(i), Samples.Values(i), _maxFutureMicros) is var (reason, detail))
+                _letters.Add((NextLsn(position), Refused(i, position, reason, detail)));
+            else
+                _batch.AddDecoded(NextLsn(position), i);
+        }
+
         for (; _lettersTaken < Samples.DeadLetters.Count; _lettersTaken++)
             _letters.Add((NextLsn(position), Samples.DeadLetters[_lettersTaken]));
         Position = position + 1;
@@ -193,6 +214,13 @@ public sealed class PartitionCore
     {
         _positions.Add(position);
         return _positions.Count - 1;
+    }
+
+    private DeadLetter Refused(int i, long position, string reason, string detail)
+    {
+        var key = Samples.Key(i);
+        var stream = System.Text.Encoding.UTF8.GetString(key[..Math.Min(key.Length, Journal.Journal.MaxKeyBytes)]);
+        return DeadLetter.Create(reason, Topic, Place(position), detail, Samples.Arrival(i), [], stream);
     }
 
     private string Place(long position) => string.Create(CultureInfo.InvariantCulture, $"{Topic}[{Partition}]@{position}");

@@ -1,20 +1,53 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.Metrics;
+using System.Text;
+using System.Text.Json.Nodes;
+using StreamLstm.Runtime.Episodes;
+using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Models;
+using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Sharding;
 
 namespace StreamLstm.Runtime.Partitioned;
 
-/// <summary>Makes the cores of a broker's partitions; what they share is immutable. Thread-safe.</summary>
+/// <summary>Numbers of the partitions that one thread owns; a copy.</summary>
+public sealed record PartitionStatistics(int Streams, int StaleStreams, long StateBytes, IReadOnlyDictionary<string, int> EpisodesBySeverity, IReadOnlyList<PartitionLag> Lags);
+
+/// <param name="Messages">Records that the partition has and its owner hasn't read.</param>
+public sealed record PartitionLag(string Topic, int Partition, long Messages);
+
+/// <summary>A thread that owns partitions and answers questions about their streams.</summary>
+public interface IPartitionHost
+{
+    PartitionStatistics Statistics { get; }
+
+    Task<JsonObject?> DescribeAsync(byte[] stream, CancellationToken cancellationToken);
+
+    Task<bool> ResetAsync(byte[] stream, CancellationToken cancellationToken);
+}
+
+/// <summary>Makes the cores of a broker's partitions and keeps account of all of them. Thread-safe.</summary>
 public sealed class PartitionFactory
 {
     private readonly EngineSettings _settings;
     private readonly ProfileRuntime[] _profiles;
     private readonly ModelStore _models;
+    private readonly EngineMetrics? _metrics;
+    private readonly Action<string, string, string>? _noteDeadLetter;
+    private readonly ConcurrentDictionary<IPartitionHost, bool> _hosts = new();
+    private long _samples;
+    private long _frames;
+    private long _results;
+    private long _newestEvent = long.MinValue;
 
-    internal PartitionFactory(EngineSettings settings, ProfileRuntime[] profiles, ModelStore models)
+    /// <param name="noteDeadLetter">Source, reason and detail of each.</param>
+    internal PartitionFactory(EngineSettings settings, ProfileRuntime[] profiles, ModelStore models, EngineMetrics? metrics = null, Action<string, string, string>? noteDeadLetter = null)
     {
         _settings = settings;
         _profiles = profiles;
         _models = models;
+        _metrics = metrics;
+        _noteDeadLetter = noteDeadLetter;
     }
 
     /// <summary>A partition without any stream, to be read from its beginning or restored.</summary>
@@ -23,5 +56,90 @@ public sealed class PartitionFactory
     /// <param name="of">How many the topic has.</param>
     /// <param name="maxStreams">Samples of further streams are dead letters.</param>
     public PartitionCore Create(string topic, int partition, int of, int maxStreams) =>
-        new(topic, partition, Shard.OfPartition(partition, of, teaches: false, _settings with { MaxStreamsPerPartition = maxStreams }, _profiles, _models), _profiles);
+        new(topic, partition, Shard.OfPartition(partition, of, teaches: false, _settings with { MaxStreamsPerPartition = maxStreams }, _profiles, _models), _profiles, _settings.Journal.MaxFuture);
+
+    public void Add(IPartitionHost host) => _hosts[host] = true;
+
+    public void Remove(IPartitionHost host) => _hosts.TryRemove(host, out _);
+
+    /// <summary>Counts what a commit has made durable.</summary>
+    /// <param name="newestEvent">Newest event time in it, Unix microseconds.</param>
+    public void Account(PartitionOutput committed, long newestEvent)
+    {
+        ArgumentNullException.ThrowIfNull(committed);
+        Interlocked.Add(ref _samples, committed.Outcomes.Accepted);
+        Interlocked.Add(ref _frames, committed.Frames);
+        Interlocked.Add(ref _results, committed.Outputs.Count(o => o.Kind == OutputKind.Result));
+        InterlockedMax(ref _newestEvent, newestEvent);
+        _metrics?.Count(committed.Outcomes);
+        if (committed.DeadLetters.Count == 0 || _noteDeadLetter is null)
+            return;
+        foreach (var letter in committed.DeadLetters)
+            _noteDeadLetter(letter.Source, letter.Reason, letter.Detail);
+    }
+
+    public void RecordStep(TimeSpan elapsed) => _metrics?.StepDuration.Record(elapsed.TotalSeconds);
+
+    public void RecordCommit(TimeSpan elapsed) => _metrics?.CommitDuration.Record(elapsed.TotalSeconds);
+
+    public void RecordRestore(TimeSpan elapsed) => _metrics?.RestoreDuration.Record(elapsed.TotalSeconds);
+
+    /// <param name="elapsed">Time stamp of the newest record to its commit.</param>
+    public void RecordEndToEnd(TimeSpan elapsed) => _metrics?.EndToEnd.Record(Math.Max(0, elapsed.TotalSeconds));
+
+    internal EngineStatistics AddTo(EngineStatistics s, TimeProvider clock)
+    {
+        var parts = _hosts.Keys.Select(h => h.Statistics).ToList();
+        var newest = Interlocked.Read(ref _newestEvent);
+        var lag = newest == long.MinValue ? s.NewestEventLagSeconds : (UnixMicros.Now(clock) - newest) / 1e6;
+        return s with
+        {
+            Streams = s.Streams + parts.Sum(p => p.Streams),
+            StaleStreams = s.StaleStreams + parts.Sum(p => p.StaleStreams),
+            EpisodesBySeverity = EpisodeTracker.Severities.ToDictionary(x => x, x => s.EpisodesBySeverity.GetValueOrDefault(x) + parts.Sum(p => p.EpisodesBySeverity.GetValueOrDefault(x))),
+            StateBytes = s.StateBytes + parts.Sum(p => p.StateBytes),
+            Samples = s.Samples + Interlocked.Read(ref _samples),
+            Frames = s.Frames + Interlocked.Read(ref _frames),
+            Results = s.Results + Interlocked.Read(ref _results),
+            NewestEventLagSeconds = s.NewestEventLagSeconds is { } own && lag is { } other ? Math.Min(own, other) : lag,
+        };
+    }
+
+    internal IEnumerable<Measurement<long>> ConsumerLags() =>
+        _hosts.Keys.SelectMany(h => h.Statistics.Lags).Select(l => new Measurement<long>(l.Messages, new("topic", l.Topic), new("partition", l.Partition)));
+
+    internal async Task<JsonObject?> DescribeAsync(string stream, CancellationToken cancellationToken = default)
+    {
+        var key = Encoding.UTF8.GetBytes(stream);
+        foreach (var host in _hosts.Keys)
+        {
+            if (await host.DescribeAsync(key, cancellationToken) is { } found)
+                return found;
+        }
+
+        return null;
+    }
+
+    internal async Task<bool> ResetAsync(string stream, CancellationToken cancellationToken)
+    {
+        var key = Encoding.UTF8.GetBytes(stream);
+        foreach (var host in _hosts.Keys)
+        {
+            if (await host.ResetAsync(key, cancellationToken))
+                return true;
+        }
+
+        return false;
+    }
+
+    private static void InterlockedMax(ref long target, long value)
+    {
+        for (var seen = Interlocked.Read(ref target); value > seen;)
+        {
+            var was = Interlocked.CompareExchange(ref target, value, seen);
+            if (was == seen)
+                return;
+            seen = was;
+        }
+    }
 }
