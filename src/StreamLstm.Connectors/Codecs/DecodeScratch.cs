@@ -16,6 +16,7 @@ internal sealed class DecodeScratch
     private JsonSlot[] _element = new JsonSlot[16];
     private double[] _values = new double[16];
     private double[] _frame = new double[256];
+    private double[] _block = new double[256];
 
     public static DecodeScratch OfThread => t_instance ??= new();
 
@@ -77,6 +78,14 @@ internal sealed class DecodeScratch
         if (_frame.Length < count)
             Array.Resize(ref _frame, Math.Max(count, _frame.Length * 2));
         return _frame;
+    }
+
+    /// <summary>Room for samples in another order than a frame's.</summary>
+    public Span<double> Block(int count)
+    {
+        if (_block.Length < count)
+            _block = new double[Math.Max(count, _block.Length * 2)];
+        return _block.AsSpan(0, count);
     }
 
     private static Span<JsonSlot> Cleared(ref JsonSlot[] slots, int count)

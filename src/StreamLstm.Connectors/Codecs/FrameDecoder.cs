@@ -163,6 +163,25 @@ internal static class FrameDecoder
         }
 
         var n = samples.Length / channels;
+        if (n > 1 && !record.IsTraced)
+        {
+            var rows = samples;
+            if (planar)
+            {
+                var turned = record.Scratch.Block(samples.Length);
+                for (var c = 0; c < channels; c++)
+                {
+                    for (var k = 0; k < n; k++)
+                        turned[(k * channels) + c] = samples[(c * n) + k];
+                }
+
+                rows = turned;
+            }
+
+            record.AddFrame(key, first, step, n, rows);
+            return;
+        }
+
         var row = record.Scratch.Values(channels);
         for (var k = 0; k < n && !record.IsFull; k++)
         {

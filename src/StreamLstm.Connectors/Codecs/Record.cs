@@ -278,6 +278,21 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
         if (!IsKey(key) || !HasRoom(samples.Length / stride))
             return;
         var arrival = _message.ArrivalMicros;
+        if (trace is null && samples.Length > stride)
+        {
+            var block = samples;
+            if (stride > 1)
+            {
+                var run = Scratch.Block(samples.Length / stride + (samples.Length % stride > 0 ? 1 : 0));
+                for (var k = 0; k < run.Length; k++)
+                    run[k] = samples[k * stride];
+                block = run;
+            }
+
+            AddBlock(key, firstMicros, stepMicros, block.Length, block);
+            return;
+        }
+
         var n = 0;
         for (int i = 0, k = 0; i < samples.Length; i += stride, k++)
         {
@@ -289,6 +304,25 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
         }
 
         _samples += n;
+    }
+
+    /// <summary>Adds a frame of several channels as one entry.</summary>
+    /// <param name="values">[n, channels].</param>
+    public void AddFrame(scoped ReadOnlySpan<byte> key, double firstMicros, double stepMicros, int rows, scoped ReadOnlySpan<double> values)
+    {
+        if (IsKey(key) && HasRoom(rows))
+            AddBlock(key, firstMicros, stepMicros, rows, values);
+    }
+
+    /// <summary>Whether entries are told one sample at a time, for people.</summary>
+    public readonly bool IsTraced => trace is not null;
+
+    private void AddBlock(scoped ReadOnlySpan<byte> key, double firstMicros, double stepMicros, int rows, scoped ReadOnlySpan<double> values)
+    {
+        if (!values.ContainsAnyExcept(double.NaN))
+            return;
+        batch.AddBlock(key, (long)(firstMicros + 0.5), stepMicros, _message.ArrivalMicros, rows, values);
+        _samples += rows;
     }
 
     /// <summary>Whether so many more samples are within the limit; otherwise the rest of the payload is rejected, once.</summary>

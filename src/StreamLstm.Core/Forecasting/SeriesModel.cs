@@ -21,6 +21,39 @@ public enum AnomalyKind : byte
 
     /// <summary>No samples for longer than the gap limit.</summary>
     Stale,
+
+    /// <summary>A beat of another form.</summary>
+    Ectopic = 32,
+
+    /// <summary>A beat of the usual form before its time.</summary>
+    Premature,
+
+    /// <summary>No beat for twice the usual interval.</summary>
+    Pause,
+
+    /// <summary>Intervals that vary much more than is usual.</summary>
+    Irregular,
+
+    /// <summary>Beats, or waves, that follow each other faster than is usual.</summary>
+    RateHigh,
+
+    /// <inheritdoc cref="RateHigh"/>
+    RateLow,
+
+    /// <summary>A lead or electrode without a signal that had one.</summary>
+    LeadOff,
+
+    /// <summary>Deflections of the recording, not of what is recorded.</summary>
+    Artefact,
+
+    /// <summary>Another distribution of power over the bands than is usual.</summary>
+    StateChange,
+
+    /// <summary>More power than is usual, in all channels and bands.</summary>
+    PowerHigh,
+
+    /// <inheritdoc cref="PowerHigh"/>
+    PowerLow,
 }
 
 /// <summary>The verdict on one frame, in the units of the input; made before anything was learnt from it.</summary>

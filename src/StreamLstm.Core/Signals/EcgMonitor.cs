@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using StreamLstm.Core.Numerics;
 
 namespace StreamLstm.Core.Signals;
@@ -39,9 +41,11 @@ public sealed class EcgMonitor
     private const int MostEarlyRun = 8;
     private const float EarlyWeight = 0.25f;
     private const double FiducialSeconds = 0.15;
+    private const double OffSeconds = 1;
+    private const double MissingSeconds = 0.2;
     private const float DeviationFloor = 0.1f;
     private const float RhythmFloor = 0.05f;
-    private const float MostDeviation = 10;
+    internal const float MostDeviation = 10;
     private const float Threshold = 5;
 
     // Where things lie in the numbers.
@@ -54,7 +58,7 @@ public sealed class EcgMonitor
     private const int PendingCount = 6;
     private const int PendingList = 7;
     private const int LeadList = PendingList + Pending;
-    private const int PerLead = 10;
+    private const int PerLead = 11;
     private const int Started = 2;
     private const int Origin = 3;
     private const int Held = 4;
@@ -63,6 +67,7 @@ public sealed class EcgMonitor
     private const int Learned = 7;
     private const int LastForm = 8;
     private const int LastEarly = 9;
+    private const int Missing = 10;
 
     private readonly int _leads;
     private readonly int _decimation;
@@ -81,7 +86,10 @@ public sealed class EcgMonitor
     private readonly float[] _words;
     private readonly double[] _x;
     private readonly float[] _scratch = new float[ShapeBeats];
-    private readonly float[] _cut;
+    private readonly float[] _segment;
+    private readonly float[] _powers;
+    private readonly float[] _centred;
+    private readonly LeadShape[] _shapes;
 
     /// <param name="rate">Input samples per second and lead, 100 to 1000; decimated by a whole factor to about 120.</param>
     /// <param name="leads">1 to 12.</param>
@@ -107,7 +115,10 @@ public sealed class EcgMonitor
         _rhythmAt = _shapeAt + (RobustWindow.Length(ShapeBeats) * leads);
         _words = new float[_rhythmAt + RobustWindow.Length(RhythmBeats)];
         _x = new double[leads];
-        _cut = new float[_window];
+        _segment = new float[_window + (2 * _shift)];
+        _powers = new float[(2 * _shift) + 1];
+        _centred = new float[_window];
+        _shapes = new LeadShape[leads];
         Reset();
     }
 
@@ -126,12 +137,41 @@ public sealed class EcgMonitor
         _numbers[LastLog] = double.NaN;
     }
 
+    /// <summary>Of the latest beat that was taken, lead by lead.</summary>
+    public ReadOnlySpan<LeadShape> Shapes => _shapes;
+
+    /// <summary>Beats that were found and wait for their window's end.</summary>
+    public int PendingBeats => (int)_numbers[PendingCount];
+
+    /// <summary>Whether a lead has no signal: it never had one, or has been missing or unchanged for a second.</summary>
+    public bool IsOff(int lead)
+    {
+        var state = _numbers.AsSpan(LeadList + (lead * PerLead), PerLead);
+        return state[Started] == 0 || state[Still] > OffSeconds * _rate * _decimation;
+    }
+
+    /// <summary>Time has passed of which nothing is known: the next interval isn't one.</summary>
+    public void Break()
+    {
+        _numbers[LastR] = -1;
+        _numbers[LastLog] = double.NaN;
+    }
+
     /// <summary>Takes one sample of every lead.</summary>
     /// <param name="values">[leads]; NaN = the lead is off.</param>
     /// <param name="beats">Beats that are complete now are added, in order; 0.5 to 3 seconds after their R peak.</param>
     public void Push(ReadOnlySpan<double> values, ICollection<Beat> beats)
     {
         ArgumentNullException.ThrowIfNull(beats);
+        Add(values);
+        while (TryTake(out var beat))
+            beats.Add(beat);
+    }
+
+    /// <summary>Takes one sample of every lead; then beats may be there to be taken.</summary>
+    /// <param name="values">[leads]; NaN = the lead is off.</param>
+    public void Add(ReadOnlySpan<double> values)
+    {
         var s = _numbers.AsSpan();
         for (var i = 0; i < _leads; i++)
         {
@@ -139,13 +179,18 @@ public sealed class EcgMonitor
             var v = values[i];
             if (double.IsFinite(v))
             {
-                // The first value is the origin, so that an offset doesn't ring through the filters.
+                // The first value is the origin, so that an offset doesn't ring through the filters; nor does a return from where nothing was.
                 if (lead[Started] == 0)
                 {
                     lead[Started] = 1;
                     lead[Origin] = v;
                 }
+                else if (v - lead[Origin] != lead[Held] && lead[Still] > (lead[Missing] > 0 ? MissingSeconds : OffSeconds) * _rate * _decimation)
+                {
+                    lead[Origin] = v - lead[Held];
+                }
 
+                lead[Missing] = 0;
                 v -= lead[Origin];
                 lead[Still] = v == lead[Held] ? lead[Still] + 1 : 0;
                 lead[Held] = v;
@@ -153,6 +198,7 @@ public sealed class EcgMonitor
             else
             {
                 // A lead that is off holds its last value: no slope, no beat.
+                lead[Missing] = 1;
                 lead[Still]++;
             }
 
@@ -161,10 +207,27 @@ public sealed class EcgMonitor
 
         s[Inputs]++;
         if (s[Inputs] % _decimation == 0)
-            Step(s, beats);
+            Step(s);
     }
 
-    private void Step(Span<double> s, ICollection<Beat> beats)
+    /// <summary>The next beat that is complete.</summary>
+    public bool TryTake(out Beat beat)
+    {
+        var s = _numbers.AsSpan();
+        if (!(s[PendingCount] > 0 && s[Steps] - 1 >= s[PendingList] + (_window - 1 - _before) + _shift))
+        {
+            beat = default;
+            return false;
+        }
+
+        var r = (long)s[PendingList];
+        s.Slice(PendingList + 1, Pending - 1).CopyTo(s.Slice(PendingList, Pending - 1));
+        s[PendingCount]--;
+        beat = Score(r, s);
+        return true;
+    }
+
+    private void Step(Span<double> s)
     {
         var now = (long)s[Steps];
         s[Steps] = now + 1;
@@ -181,14 +244,6 @@ public sealed class EcgMonitor
         {
             s[PendingList + (int)s[PendingCount]] = Fiducial(peak, s);
             s[PendingCount]++;
-        }
-
-        while (s[PendingCount] > 0 && now >= s[PendingList] + (_window - 1 - _before) + _shift)
-        {
-            var r = (long)s[PendingList];
-            s.Slice(PendingList + 1, Pending - 1).CopyTo(s.Slice(PendingList, Pending - 1));
-            s[PendingCount]--;
-            beats.Add(Score(r, s));
         }
     }
 
@@ -224,6 +279,8 @@ public sealed class EcgMonitor
         var early = 0f;
         var ahead = 0f;
         var lateAfter = false;
+        var usualRr = float.NaN;
+        var earliestRr = float.NaN;
         if (!float.IsNaN(rr))
         {
             var rhythm = _words.AsSpan(_rhythmAt, RobustWindow.Length(RhythmBeats));
@@ -234,6 +291,8 @@ public sealed class EcgMonitor
                 var spread = RobustWindow.Describe(rhythm, RhythmBeats, _scratch).Deviation;
                 ahead = usual - x;
                 early = ahead / (spread + RhythmFloor);
+                usualRr = Elementary.Exp(usual);
+                earliestRr = Elementary.Exp(usual - (Threshold * (spread + RhythmFloor)));
             }
 
             // Early beats aren't the rhythm, unless there is nothing else: then the rate has risen.
@@ -253,7 +312,8 @@ public sealed class EcgMonitor
         for (var i = 0; i < _leads; i++)
         {
             var lead = s.Slice(LeadList + (i * PerLead), PerLead);
-            if (lead[Started] == 0 || lead[Still] > _rate * _decimation || r - _before - _shift < 0)
+            _shapes[i] = LeadShape.Unknown;
+            if (IsOff(i) || r - _before - _shift < 0)
                 continue;
             on++;
             var (log, z) = Shape(i, r, ahead > EarlyLog, lateAfter, lead);
@@ -268,7 +328,7 @@ public sealed class EcgMonitor
 
         var shape = on == 0 ? 0 : deviation / on;
         var score = count < WarmUpBeats ? 0 : (Math.Clamp(shape, 0, MostDeviation) + Math.Clamp(early, 0, MostDeviation)) / Threshold;
-        return new Beat((r * _decimation) + (_decimation / 2), rr, on == 0 ? float.NaN : distance / on, early, shape, score, worst, on);
+        return new Beat((r * _decimation) + (_decimation / 2), rr, on == 0 ? float.NaN : distance / on, early, shape, score, worst, on) { UsualRrSeconds = usualRr, EarliestRrSeconds = earliestRr };
     }
 
     /// <summary>Compares a lead's window with its usual beat, then lets the forms learn.</summary>
@@ -287,11 +347,12 @@ public sealed class EcgMonitor
                 usual = k;
         }
 
+        Cut(i, r);
         for (var k = 0; k < Forms; k++)
         {
             if (weights[k] == 0)
                 continue;
-            var (correlation, shift) = Correlate(i, r, forms.Slice(k * _window, _window));
+            var (correlation, shift) = Correlate(forms.Slice(k * _window, _window));
             if (k == usual)
                 usualCorrelation = correlation;
             if (correlation > nearestCorrelation)
@@ -315,6 +376,7 @@ public sealed class EcgMonitor
             {
                 var (median, scale) = RobustWindow.Describe(shapes, ShapeBeats, _scratch);
                 z = (log - median) / (scale + DeviationFloor);
+                _shapes[i] = new LeadShape(usualCorrelation, ToCorrelation(median), ToCorrelation(median + (Threshold * (scale + DeviationFloor))), z);
             }
 
             if (nearest == usual && !early)
@@ -322,7 +384,7 @@ public sealed class EcgMonitor
         }
 
         lead[Learned]++;
-        lead[LastForm] = Learn(forms, weights, r, i, nearest, nearestCorrelation, nearestShift, early);
+        lead[LastForm] = Learn(forms, weights, nearest, nearestCorrelation, nearestShift, early);
         lead[LastEarly] = early ? 1 : 0;
         return (log, z);
     }
@@ -331,7 +393,7 @@ public sealed class EcgMonitor
     /// The nearest form moves towards the beat, or, if none is near, the least frequent one is replaced. A form's weight is its share of
     /// the recent beats; early beats count less, because what is usual comes in time.
     /// </summary>
-    private int Learn(Span<float> forms, Span<float> weights, long r, int lead, int nearest, float correlation, int shift, bool early)
+    private int Learn(Span<float> forms, Span<float> weights, int nearest, float correlation, int shift, bool early)
     {
         for (var k = 0; k < Forms; k++)
             weights[k] *= 1 - WeightGain;
@@ -352,56 +414,81 @@ public sealed class EcgMonitor
 
         weights[nearest] += early ? WeightGain * EarlyWeight : WeightGain;
         var form = forms.Slice(nearest * _window, _window);
-        Cut(lead, r + shift);
+        var cut = _segment.AsSpan(_shift + shift, _window);
         for (var t = 0; t < _window; t++)
-            form[t] += gain * (_cut[t] - form[t]);
+            form[t] += gain * (cut[t] - form[t]);
         return nearest;
     }
 
-    /// <summary>Largest correlation over small shifts.</summary>
-    private (float Correlation, int Shift) Correlate(int lead, long r, ReadOnlySpan<float> form)
+    /// <summary>Largest correlation of the segment with a form over small shifts.</summary>
+    private (float Correlation, int Shift) Correlate(ReadOnlySpan<float> form)
     {
-        var centre = Mean(form);
-        var power = 0f;
-        foreach (var v in form)
-            power += (v - centre) * (v - centre);
+        var centre = Sum4(form) / _window;
+        for (var t = 0; t < _window; t++)
+            _centred[t] = form[t] - centre;
+        var power = Dot(_centred, _centred);
         var best = -1f;
         var bestShift = 0;
-        for (var shift = -_shift; shift <= _shift; shift++)
+        for (var shift = 0; shift <= 2 * _shift; shift++)
         {
-            Cut(lead, r + shift);
-            var mean = Mean(_cut);
-            float cross = 0, own = 0;
-            for (var t = 0; t < _window; t++)
-            {
-                cross += (_cut[t] - mean) * (form[t] - centre);
-                own += (_cut[t] - mean) * (_cut[t] - mean);
-            }
-
-            var correlation = cross / (MathF.Sqrt(own * power) + 1e-9f);
+            // The centred form sums to zero, so the segment's own mean plays no part in the product.
+            var correlation = Dot(_segment.AsSpan(shift, _window), _centred) / (MathF.Sqrt(_powers[shift] * power) + 1e-9f);
             if (correlation > best)
             {
                 best = correlation;
-                bestShift = shift;
+                bestShift = shift - _shift;
             }
         }
 
         return (best, bestShift);
     }
 
+    /// <summary>The samples around a beat, once for all forms and shifts, with the power of every shifted window.</summary>
     private void Cut(int lead, long r)
     {
-        for (var t = 0; t < _window; t++)
-            _cut[t] = At(lead, r - _before + t);
+        var ring = _words.AsSpan(lead * _ring, _ring);
+        var from = (int)((r - _before - _shift) % _ring);
+        var first = Math.Min(_segment.Length, _ring - from);
+        ring.Slice(from, first).CopyTo(_segment);
+        ring[..(_segment.Length - first)].CopyTo(_segment.AsSpan(first));
+        for (var shift = 0; shift < _powers.Length; shift++)
+        {
+            var window = _segment.AsSpan(shift, _window);
+            var mean = Sum4(window) / _window;
+            _powers[shift] = MathF.Max(0, Dot(window, window) - (_window * mean * mean));
+        }
     }
 
     private float At(int lead, long step) => step < 0 ? 0 : _words[(lead * _ring) + (int)(step % _ring)];
 
-    private static float Mean(ReadOnlySpan<float> values)
+    private static float ToCorrelation(float log) => 1.01f - Elementary.Exp(log);
+
+    /// <summary>Four running sums whatever the machine's vectors, so that the bits are the same everywhere.</summary>
+    private static float Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
     {
-        var sum = 0f;
-        foreach (var v in values)
-            sum += v;
-        return sum / values.Length;
+        var sum = Vector128<float>.Zero;
+        var t = 0;
+        ref var x = ref MemoryMarshal.GetReference(a);
+        ref var y = ref MemoryMarshal.GetReference(b);
+        for (; t + 4 <= a.Length; t += 4)
+            sum += Vector128.LoadUnsafe(ref x, (nuint)t) * Vector128.LoadUnsafe(ref y, (nuint)t);
+        var rest = sum.GetElement(0) + sum.GetElement(1) + (sum.GetElement(2) + sum.GetElement(3));
+        for (; t < a.Length; t++)
+            rest += a[t] * b[t];
+        return rest;
+    }
+
+    /// <inheritdoc cref="Dot"/>
+    private static float Sum4(ReadOnlySpan<float> a)
+    {
+        var sum = Vector128<float>.Zero;
+        var t = 0;
+        ref var x = ref MemoryMarshal.GetReference(a);
+        for (; t + 4 <= a.Length; t += 4)
+            sum += Vector128.LoadUnsafe(ref x, (nuint)t);
+        var rest = sum.GetElement(0) + sum.GetElement(1) + (sum.GetElement(2) + sum.GetElement(3));
+        for (; t < a.Length; t++)
+            rest += a[t];
+        return rest;
     }
 }

@@ -629,7 +629,7 @@ public sealed partial class Engine : IAsyncDisposable
         if (samples.Count == 0)
             return;
         for (var i = 0; i < samples.Count; i++)
-            _newestEvent = Math.Max(_newestEvent, samples.EventTime(i));
+            _newestEvent = Math.Max(_newestEvent, samples.LastEventTime(i));
         _metrics.EndToEnd.Record(Math.Max(0, (UnixMicros.Now(_clock) - samples.Arrival(samples.Count - 1)) / 1e6));
     }
 

@@ -90,6 +90,17 @@ internal sealed class EpisodeTracker
         AnomalyKind.LevelShift => "level_shift",
         AnomalyKind.Stuck => "stuck",
         AnomalyKind.Stale => "stale",
+        AnomalyKind.Ectopic => "ectopic",
+        AnomalyKind.Premature => "premature",
+        AnomalyKind.Pause => "pause",
+        AnomalyKind.Irregular => "irregular",
+        AnomalyKind.RateHigh => "rate_high",
+        AnomalyKind.RateLow => "rate_low",
+        AnomalyKind.LeadOff => "lead_off",
+        AnomalyKind.Artefact => "artefact",
+        AnomalyKind.StateChange => "state_change",
+        AnomalyKind.PowerHigh => "power_high",
+        AnomalyKind.PowerLow => "power_low",
         _ => "none",
     };
 

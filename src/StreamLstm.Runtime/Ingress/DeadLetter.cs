@@ -78,9 +78,12 @@ public static class DeadLetterReason
     /// <summary>More samples in one interval than the profile accepts.</summary>
     public const string FrameOverflow = "frame_overflow";
 
+    /// <summary>A signal's block whose rate isn't its profile's.</summary>
+    public const string WrongRate = "wrong_rate";
+
     /// <summary>All of them, for metrics that exist before the first letter.</summary>
     public static IReadOnlyList<string> All { get; } =
     [
-        Malformed, MissingField, NotFinite, BadTime, Future, TooOld, Late, Retained, Stale, Oversized, BadKey, StreamLimit, Unmatched, ChannelCount, OutOfRange, FrameOverflow,
+        Malformed, MissingField, NotFinite, BadTime, Future, TooOld, Late, Retained, Stale, Oversized, BadKey, StreamLimit, Unmatched, ChannelCount, OutOfRange, FrameOverflow, WrongRate,
     ];
 }

@@ -5,7 +5,8 @@ namespace StreamLstm.Runtime.Ingress;
 /// <summary>
 /// A columnar batch of samples on its way from a source to the log: keys in one UTF-8 buffer, event times, arrival stamps and
 /// values in columns. Reused; not thread-safe. Dead letters and the position of a resumable source travel in the same batch, so
-/// that one durable append covers everything a source may then acknowledge.
+/// that one durable append covers everything a source may then acknowledge. An entry is a sample, or a block: a run of samples of one stream
+/// at a constant rate, such as a packet of a signal, which has its key and its time once.
 /// </summary>
 public sealed class SampleBatch
 {
@@ -15,12 +16,17 @@ public sealed class SampleBatch
     private long[] _eventTime = new long[256];
     private long[] _arrival = new long[256];
     private int[] _valueEnd = new int[256];
+    private int[] _rows = new int[256];
+    private double[] _step = new double[256];
     private double[] _values = new double[256];
     private int _valueCount;
     private readonly List<DeadLetter> _deadLetters = [];
 
-    /// <summary>Number of samples.</summary>
+    /// <summary>Number of entries.</summary>
     public int Count { get; private set; }
+
+    /// <summary>Number of values in all entries.</summary>
+    public int ValueCount => _valueCount;
 
     public IReadOnlyList<DeadLetter> DeadLetters => _deadLetters;
 
@@ -36,7 +42,24 @@ public sealed class SampleBatch
     /// <param name="eventTimeMicros">Unix microseconds, UTC, as said by the payload (or the arrival time).</param>
     /// <param name="arrivalMicros">Unix microseconds at ingress.</param>
     /// <param name="values">One value per channel, in the order of the profile's channels; NaN = this channel is missing.</param>
-    public void Add(ReadOnlySpan<byte> stream, long eventTimeMicros, long arrivalMicros, ReadOnlySpan<double> values)
+    public void Add(ReadOnlySpan<byte> stream, long eventTimeMicros, long arrivalMicros, ReadOnlySpan<double> values) =>
+        Append(stream, eventTimeMicros, arrivalMicros, values, 1, 0);
+
+    /// <param name="stream">Stream key, UTF-8, 1 to 512 bytes.</param>
+    /// <param name="firstMicros">Unix microseconds of the first sample.</param>
+    /// <param name="stepMicros">Between two samples, above 0.</param>
+    /// <param name="arrivalMicros">Unix microseconds at ingress.</param>
+    /// <param name="rows">n, at least 1.</param>
+    /// <param name="values">[n, channels]; NaN = missing.</param>
+    public void AddBlock(ReadOnlySpan<byte> stream, long firstMicros, double stepMicros, long arrivalMicros, int rows, ReadOnlySpan<double> values)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(rows, 1);
+        if (!(stepMicros > 0) || values.Length % rows != 0)
+            throw new ArgumentException("A block has a step and the same number of values in every sample.", nameof(values));
+        Append(stream, firstMicros, arrivalMicros, values, rows, stepMicros);
+    }
+
+    private void Append(ReadOnlySpan<byte> stream, long eventTimeMicros, long arrivalMicros, ReadOnlySpan<double> values, int rows, double step)
     {
         if (Count == _eventTime.Length)
         {
@@ -44,6 +67,8 @@ public sealed class SampleBatch
             Array.Resize(ref _eventTime, Count * 2);
             Array.Resize(ref _arrival, Count * 2);
             Array.Resize(ref _valueEnd, Count * 2);
+            Array.Resize(ref _rows, Count * 2);
+            Array.Resize(ref _step, Count * 2);
         }
 
         if (_keyBytes + stream.Length > _keys.Length)
@@ -59,6 +84,8 @@ public sealed class SampleBatch
         _valueEnd[Count] = _valueCount;
         _eventTime[Count] = eventTimeMicros;
         _arrival[Count] = arrivalMicros;
+        _rows[Count] = rows;
+        _step[Count] = step;
         Count++;
     }
 
@@ -85,10 +112,31 @@ public sealed class SampleBatch
 
     public ReadOnlySpan<byte> Key(int i) => _keys.AsSpan(KeyStart(i), _keyEnd[i] - KeyStart(i));
 
+    /// <summary>Of a block, of its first sample.</summary>
     public long EventTime(int i) => _eventTime[i];
+
+    /// <summary>Samples in the entry: 1 unless it is a block.</summary>
+    public int Rows(int i) => _rows[i];
+
+    /// <summary>Microseconds between a block's samples; 0 = the entry is a sample.</summary>
+    public double StepMicros(int i) => _step[i];
+
+    /// <summary>Time of a block's k-th sample.</summary>
+    public long EventTime(int i, int k) => _eventTime[i] + (long)((k * _step[i]) + 0.5);
+
+    public long LastEventTime(int i) => EventTime(i, _rows[i] - 1);
+
+    /// <summary>Values of a block's k-th sample.</summary>
+    public ReadOnlySpan<double> Values(int i, int k)
+    {
+        var all = Values(i);
+        var channels = all.Length / _rows[i];
+        return all.Slice(k * channels, channels);
+    }
 
     public long Arrival(int i) => _arrival[i];
 
+    /// <summary>[channels], of a block [n, channels].</summary>
     public ReadOnlySpan<double> Values(int i)
     {
         var start = i == 0 ? 0 : _valueEnd[i - 1];

@@ -11,7 +11,8 @@ namespace StreamLstm.Runtime.Journal;
 /// stamp, ticks, control entries, dead letters and the positions of resumable sources, in one physical order. An append completes
 /// when its bytes are on stable storage; concurrent appends share one fsync (group commit).
 /// Record: <c>[kind u8]</c>, then for a batch <c>[source block][position block][n i32] n×{key block, event i64, arrival i64,
-/// d u8, values f64…} [m i32] m×dead letter</c>; for ticks <c>[n i32] n×{partition u8, clock i64}</c>; for an activation
+/// d u8, values f64…} [m i32] m×dead letter</c>, where d = 0 begins a block of samples at a constant rate, <c>channels u8, rows i32, step
+/// f64, width u8 (4 or 8), values…</c>; for ticks <c>[n i32] n×{partition u8, clock i64}</c>; for an activation
 /// <c>[profile block][version i32]</c>; for a reset <c>[key block][clock i64]</c>.
 /// </summary>
 internal sealed class Journal : IIngress, IAsyncDisposable
@@ -21,6 +22,9 @@ internal sealed class Journal : IIngress, IAsyncDisposable
     private const byte KindActivate = 3;
     private const byte KindReset = 4;
     internal const int MaxKeyBytes = 512;
+
+    // Entries may be long blocks; a batch ends with the record that reaches this many values.
+    private const int MaxBatchValues = 4 << 20;
 
     // A year from either end of the calendar, so that a frame's edges and forecasts can always be written as dates.
     private static readonly long EarliestMicros = UnixMicros.From(DateTimeOffset.MinValue.AddYears(1));
@@ -38,6 +42,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
     private long _durable;
     private long _consumed;
     private byte[] _readBuffer = new byte[64 * 1024];
+    private double[] _blockValues = new double[256];
 
     public Journal(string directory, TimeProvider clock, JournalSettings settings)
     {
@@ -148,7 +153,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
     {
         var end = Durable;
         batch.Next = position;
-        while (batch.Next < end && batch.Count + batch.DeadLetters.Count < maxEntries)
+        while (batch.Next < end && batch.Count + batch.DeadLetters.Count < maxEntries && batch.Samples.ValueCount < MaxBatchValues)
         {
             if (!_log.TryRead(batch.Next, ref _readBuffer, out var length, out var next))
                 break;
@@ -261,7 +266,8 @@ internal sealed class Journal : IIngress, IAsyncDisposable
         {
             var key = batch.Key(i);
             var values = batch.Values(i);
-            if (Refuse(key, batch.EventTime(i), batch.Arrival(i), values, _maxFutureMicros) is var (reason, detail))
+            var rows = batch.Rows(i);
+            if (Refuse(key, batch.EventTime(i), batch.LastEventTime(i), batch.Arrival(i), values, rows, _maxFutureMicros) is var (reason, detail))
             {
                 var text = System.Text.Encoding.UTF8.GetString(key[..Math.Min(key.Length, MaxKeyBytes)]);
                 letters.Add(DeadLetter.Create(reason, batch.SourceName ?? "ingress", text, detail, batch.Arrival(i), [], text));
@@ -271,9 +277,17 @@ internal sealed class Journal : IIngress, IAsyncDisposable
             w.Block(key);
             w.Int64(batch.EventTime(i));
             w.Int64(batch.Arrival(i));
-            w.Byte((byte)values.Length);
-            foreach (var v in values)
-                w.Double(v);
+            if (batch.StepMicros(i) > 0)
+            {
+                EncodeBlock(w, rows, batch.StepMicros(i), values);
+            }
+            else
+            {
+                w.Byte((byte)values.Length);
+                foreach (var v in values)
+                    w.Double(v);
+            }
+
             n++;
         }
 
@@ -292,17 +306,53 @@ internal sealed class Journal : IIngress, IAsyncDisposable
         }
     }
 
+    /// <summary>In single precision where that loses nothing, as with most converters' values.</summary>
+    private static void EncodeBlock(ByteWriter w, int rows, double step, ReadOnlySpan<double> values)
+    {
+        w.Byte(0);
+        w.Byte((byte)(values.Length / rows));
+        w.Int32(rows);
+        w.Double(step);
+        var isSingle = true;
+        foreach (var v in values)
+            isSingle &= (float)v == v || double.IsNaN(v);
+        w.Byte(isSingle ? (byte)sizeof(float) : (byte)sizeof(double));
+        foreach (var v in values)
+        {
+            if (isSingle)
+                w.Int32(BitConverter.SingleToInt32Bits((float)v));
+            else
+                w.Double(v);
+        }
+    }
+
+    private static void DecodeBlock(ref ByteReader r, ReadOnlySpan<byte> key, long first, long arrival, long lsn, ref double[] values, LogBatch batch)
+    {
+        int channels = r.Byte();
+        var rows = r.Int32();
+        var step = r.Double();
+        var width = r.Byte();
+        if (channels == 0 || rows < 1 || (long)rows * channels > int.MaxValue / sizeof(double) || width is not (sizeof(float) or sizeof(double)) || !(step > 0))
+            throw new CorruptLogException($"A block of {rows} samples of {channels} channels in {width} bytes at position {lsn} isn't one.");
+        var n = rows * channels;
+        if (values.Length < n)
+            values = new double[n];
+        for (var i = 0; i < n; i++)
+            values[i] = width == sizeof(float) ? BitConverter.Int32BitsToSingle(r.Int32()) : r.Double();
+        batch.AddBlock(lsn, key, first, step, arrival, rows, values.AsSpan(0, n));
+    }
+
     /// <summary>Why a sample can't be an entry of any log; null = it can.</summary>
-    internal static (string Reason, string Detail)? Refuse(ReadOnlySpan<byte> key, long eventTime, long arrival, ReadOnlySpan<double> values, long maxFutureMicros)
+    internal static (string Reason, string Detail)? Refuse(ReadOnlySpan<byte> key, long eventTime, long lastTime, long arrival, ReadOnlySpan<double> values, int rows, long maxFutureMicros)
     {
         if (key.Length is 0 or > MaxKeyBytes)
             return (DeadLetterReason.BadKey, $"The stream key has {key.Length} bytes; 1 to {MaxKeyBytes} are allowed.");
-        if (values.Length is 0 or > 255)
-            return (DeadLetterReason.ChannelCount, $"The sample has {values.Length} values; 1 to 255 are allowed.");
-        if (eventTime < EarliestMicros || eventTime > LatestMicros || arrival < EarliestMicros || arrival > LatestMicros)
+        if (values.Length / rows is 0 or > 255)
+            return (DeadLetterReason.ChannelCount, $"The sample has {values.Length / rows} values; 1 to 255 are allowed.");
+        if (eventTime < EarliestMicros || eventTime > LatestMicros || lastTime > LatestMicros || lastTime < eventTime || arrival < EarliestMicros || arrival > LatestMicros)
             return (DeadLetterReason.BadTime, "The event or arrival time lies outside the calendar.");
-        if (eventTime > arrival + maxFutureMicros)
-            return (DeadLetterReason.Future, $"Event time {UnixMicros.ToDateTimeOffset(eventTime):O} is ahead of arrival {UnixMicros.ToDateTimeOffset(arrival):O}.");
+        if (lastTime > arrival + maxFutureMicros)
+            return (DeadLetterReason.Future, $"Event time {UnixMicros.ToDateTimeOffset(lastTime):O} is ahead of arrival {UnixMicros.ToDateTimeOffset(arrival):O}.");
         var missing = 0;
         foreach (var v in values)
         {
@@ -312,10 +362,11 @@ internal sealed class Journal : IIngress, IAsyncDisposable
                 missing++;
         }
 
-        return missing == values.Length ? (DeadLetterReason.NotFinite, "No value is a number.") : null;
+        // A packet of a signal may say that all its leads are off.
+        return missing == values.Length && rows == 1 ? (DeadLetterReason.NotFinite, "No value is a number.") : null;
     }
 
-    private static void Decode(ReadOnlySpan<byte> record, long position, LogBatch batch)
+    private void Decode(ReadOnlySpan<byte> record, long position, LogBatch batch)
     {
         var r = new ByteReader(record);
         switch (r.Byte())
@@ -334,6 +385,12 @@ internal sealed class Journal : IIngress, IAsyncDisposable
                     var eventTime = r.Int64();
                     var arrival = r.Int64();
                     var d = r.Byte();
+                    if (d == 0)
+                    {
+                        DecodeBlock(ref r, key, eventTime, arrival, position + index, ref _blockValues, batch);
+                        continue;
+                    }
+
                     for (var i = 0; i < d; i++)
                         values[i] = r.Double();
                     batch.AddSample(position + index, key, eventTime, arrival, values[..d]);

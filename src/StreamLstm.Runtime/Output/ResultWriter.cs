@@ -18,7 +18,7 @@ internal interface IForecastExplainer
 }
 
 /// <summary>Writes the JSON of results, episodes and dead letters: one object, no line end, NaN never. One instance per shard.</summary>
-internal sealed class ResultWriter : IDisposable
+internal sealed partial class ResultWriter : IDisposable
 {
     private static readonly (FrameFlags Flag, JsonEncodedText Name)[] QualityNames =
     [
@@ -116,15 +116,15 @@ internal sealed class ResultWriter : IDisposable
         }
     }
 
-    public ReadOnlySpan<byte> Episode(StreamSession session, bool closed)
+    public ReadOnlySpan<byte> Episode(StreamSession session, bool closed) => Episode(session.Key, session.Profile.Name, session.Episode, session.Profile.IntervalMicros, closed);
+
+    private ReadOnlySpan<byte> Episode(byte[] key, string profile, EpisodeTracker e, long interval, bool closed)
     {
-        var e = session.Episode;
-        var interval = session.Profile.IntervalMicros;
         Begin();
         _json.WriteNumber("schema"u8, 1);
-        _json.WriteString("stream"u8, session.Key);
+        _json.WriteString("stream"u8, key);
         _json.WriteString("episode"u8, e.Id);
-        _json.WriteString("profile"u8, session.Profile.Name);
+        _json.WriteString("profile"u8, profile);
         _json.WriteString("type"u8, EpisodeTracker.TypeName(e.Kind));
         _json.WriteString("state"u8, closed ? "closed" : "open");
         Time("start"u8, e.StartFrame * interval);

@@ -86,7 +86,7 @@ public sealed class PartitionCore
     /// <summary>When silence closes the next frame, in partition time; long.MaxValue = never.</summary>
     public long NextDeadline => Own.NextDeadline;
 
-    public int Streams => Own.Sessions.Count;
+    public int Streams => _shard.Streams;
 
     public int StaleStreams => _shard.StaleStreams;
 
@@ -108,7 +108,7 @@ public sealed class PartitionCore
         {
             var newest = long.MinValue;
             for (var i = 0; i < Samples.Count; i++)
-                newest = Math.Max(newest, Samples.EventTime(i));
+                newest = Math.Max(newest, Samples.LastEventTime(i));
             return newest;
         }
     }
@@ -124,7 +124,7 @@ public sealed class PartitionCore
         for (; _samplesTaken < Samples.Count; _samplesTaken++)
         {
             var i = _samplesTaken;
-            if (Journal.Journal.Refuse(Samples.Key(i), Samples.EventTime(i), Samples.Arrival(i), Samples.Values(i), _maxFutureMicros) is var (reason, detail))
+            if (Journal.Journal.Refuse(Samples.Key(i), Samples.EventTime(i), Samples.LastEventTime(i), Samples.Arrival(i), Samples.Values(i), Samples.Rows(i), _maxFutureMicros) is var (reason, detail))
                 _letters.Add((NextLsn(position), Refused(i, position, reason, detail)));
             else
                 _batch.AddDecoded(NextLsn(position), i);
@@ -146,7 +146,7 @@ public sealed class PartitionCore
     /// <summary>A stream's model state is cleared; false if there is no such stream.</summary>
     public bool Reset(byte[] key)
     {
-        if (!Own.Sessions.ContainsKey(key))
+        if (!_shard.Holds(key))
             return false;
         _batch.AddReset(NextLsn(Position), key, Clock);
         _samplesTaken = Samples.Count;

@@ -36,6 +36,19 @@ public enum Tier
     Rich,
 }
 
+/// <summary>What a profile's streams are, where they aren't series on a grid.</summary>
+public enum SignalKind
+{
+    /// <summary>No signal: a series on a regular grid.</summary>
+    None,
+
+    /// <summary>An electrocardiogram; a result per beat.</summary>
+    Ecg,
+
+    /// <summary>An electroencephalogram; a result per window.</summary>
+    Eeg,
+}
+
 /// <summary>
 /// How a class of streams is read and modelled. Immutable; built by validated configuration.
 /// </summary>
@@ -54,6 +67,12 @@ public sealed record Profile
 
     /// <summary>Channels whose values are inputs of the others' forecasts (weather, tariff), at most four.</summary>
     public IReadOnlyList<string> Covariates { get; init; } = [];
+
+    /// <summary>Of a signal neither grid nor forecast apply: samples at <see cref="Rate"/> give results per beat or window.</summary>
+    public SignalKind Signal { get; init; }
+
+    /// <summary>Samples per second of a signal.</summary>
+    public double Rate { get; init; }
 
     public Aggregation Aggregation { get; init; } = Aggregation.Mean;
 

@@ -72,6 +72,14 @@ internal sealed class LogBatch(bool single = false)
         Add(lsn, EntryKind.Sample, Samples.Arrival(sample));
     }
 
+    public void AddBlock(long lsn, ReadOnlySpan<byte> key, long first, double step, long arrival, int rows, ReadOnlySpan<double> values)
+    {
+        _byPartition[IndexOf(key)].Add(Count);
+        SampleIndex.Add(Samples.Count);
+        Samples.AddBlock(key, first, step, arrival, rows, values);
+        Add(lsn, EntryKind.Sample, arrival);
+    }
+
     public void AddTick(long lsn, int partition, long clock)
     {
         _byPartition[partition].Add(Count);

@@ -10,6 +10,7 @@ using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Models;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
+using StreamLstm.Runtime.Signals;
 using StreamLstm.Runtime.Storage;
 using StreamLstm.Runtime.Training;
 
@@ -99,7 +100,7 @@ internal sealed class OutcomeCounts
 /// State record of a stream in a commit: <c>[kind u8: 1 = snapshot, 2 = entries][key block][profile block][body block]</c>; body =
 /// <c>[aligner][episode][frames i64]</c>, then for a snapshot d × record words, for entries <c>[n i32] n×{frame i64, kind u8, length i64, version i32, values d×f64}</c>.
 /// </summary>
-internal sealed class Shard : IFrameReceiver, IAsyncDisposable
+internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
 {
     public const byte SnapshotRecord = 1;
     public const byte EntriesRecord = 2;
@@ -110,6 +111,8 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
     private readonly ProfileRuntime[] _profiles;
     private readonly ProfileSelector _selector;
     private readonly ProfileShard[] _perProfile;
+    private readonly SignalShard _signals;
+    private readonly SampleBatch _expanded = new();
     private readonly Partition?[] _partitions;
     private readonly bool _single;
     private readonly bool _teaches;
@@ -149,6 +152,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         _profiles = profiles;
         _selector = new ProfileSelector([.. profiles.Select(p => p.Profile)]);
         _perProfile = [.. profiles.Select(p => new ProfileShard(p, models, shards, chunkRecords))];
+        _signals = new SignalShard(this, _selector, profiles, settings, partitions.Length);
         _partitions = partitions;
         _single = partitions.Length == 1;
         _teaches = teaches;
@@ -164,13 +168,13 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
 
     public IEnumerable<Partition> Partitions => _partitions.Where(p => p is not null)!;
 
-    public int Streams => Partitions.Sum(p => p.Sessions.Count);
+    public int Streams => Partitions.Sum(p => p.Sessions.Count) + _signals.Streams;
 
-    public int StaleStreams => Partitions.Sum(p => p.Sessions.Values.Count(s => s.Aligner.IsStale));
+    public int StaleStreams => Partitions.Sum(p => p.Sessions.Values.Count(s => s.Aligner.IsStale)) + _signals.StaleStreams;
 
     /// <summary>Open episodes by severity.</summary>
     public IReadOnlyDictionary<string, int> OpenEpisodes() =>
-        Partitions.SelectMany(p => p.Sessions.Values).Where(s => s.Episode.IsOpen).CountBy(s => EpisodeTracker.Severity(s.Episode.PeakScore)).ToDictionary();
+        Partitions.SelectMany(p => p.Sessions.Values).Select(s => s.Episode).Where(e => e.IsOpen).Concat(_signals.OpenEpisodes).CountBy(e => EpisodeTracker.Severity(e.PeakScore)).ToDictionary();
 
     /// <summary>State-log position of the stream snapshot written longest ago, or null without streams.</summary>
     public long? OldestSnapshot
@@ -179,11 +183,13 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         {
             while (_bySnapshot.TryPeek(out var oldest) && oldest.Session.SnapshotPosition != oldest.Position)
                 _bySnapshot.Dequeue();
-            return _bySnapshot.TryPeek(out var head) ? head.Position : null;
+            var oldestSeries = _bySnapshot.TryPeek(out var head) ? head.Position : long.MaxValue;
+            var older = Math.Min(oldestSeries, _signals.OldestSnapshot ?? long.MaxValue);
+            return older == long.MaxValue ? null : older;
         }
     }
 
-    public long StateBytes => _perProfile.Sum(p => p.Arena.Bytes);
+    public long StateBytes => _perProfile.Sum(p => p.Arena.Bytes) + _signals.StateBytes;
 
     /// <summary>Environment.TickCount64 of the last finished piece of work.</summary>
     public long Heartbeat => Volatile.Read(ref _heartbeat);
@@ -219,7 +225,11 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
 
         RunWaves();
         if (batch.SnapshotBefore > 0)
+        {
             TouchOldSnapshots(batch.SnapshotBefore);
+            _signals.TouchOldSnapshots(batch.SnapshotBefore);
+        }
+
         EncodeTouched();
         return _output;
     }
@@ -240,6 +250,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             }
         }
 
+        _signals.TouchAll();
         EncodeTouched();
         return _output;
     }
@@ -265,6 +276,15 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             return false;
         var profile = Array.Find(_profiles, p => p.Name == stream.Profile)
             ?? throw new CorruptLogException($"Stored stream {Encoding.UTF8.GetString(stream.Key)} uses profile {stream.Profile}, which the configuration doesn't have. Restore the profile or start with an empty state folder.");
+        if (profile.Profile.Signal != SignalKind.None)
+        {
+            _emit = false;
+            partition.NextDeadline = Math.Min(partition.NextDeadline, _signals.Restore(stream, profile, partitionIndex));
+            _emit = true;
+            _output.Clear();
+            return true;
+        }
+
         var shard = _perProfile[profile.Index];
         var session = new StreamSession(stream.Key, profile, shard.Arena.Allocate(profile.Channels), partitionIndex) { SnapshotPosition = stream.SnapshotPosition };
         var r = new ByteReader(stream.Snapshot);
@@ -314,11 +334,16 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         return true;
     }
 
+    /// <summary>Whether a stream lives here.</summary>
+    public bool Holds(byte[] key) => _partitions[IndexOf(key)] is { } partition && (partition.Sessions.ContainsKey(key) || _signals.Holds(partition.Index, key));
+
     /// <summary>A person's view of a stream's recurrent state.</summary>
     public JsonObject? Describe(byte[] key)
     {
-        if (_partitions[IndexOf(key)] is not { } partition || !partition.Sessions.TryGetValue(key, out var session))
+        if (_partitions[IndexOf(key)] is not { } partition)
             return null;
+        if (!partition.Sessions.TryGetValue(key, out var session))
+            return _signals.Describe(partition.Index, partition.Id, key);
         var shard = _perProfile[session.Profile.Index];
         var channels = new JsonObject();
         for (var c = 0; c < session.Slots.Length; c++)
@@ -419,7 +444,10 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             case EntryKind.Sample:
                 partition.Clock = Math.Max(partition.Clock, batch.Clock[entry]);
                 _clock = partition.Clock;
-                AlignSample(partition, batch.Samples, batch.SampleIndex[entry]);
+                if (batch.Samples.Rows(batch.SampleIndex[entry]) > 1)
+                    AlignBlock(partition, batch.Samples, batch.SampleIndex[entry]);
+                else
+                    AlignSample(partition, batch.Samples, batch.SampleIndex[entry]);
                 break;
             case EntryKind.Tick:
                 partition.Clock = Math.Max(partition.Clock, batch.Clock[entry]);
@@ -434,10 +462,37 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
             case EntryKind.Reset:
                 if (partition.Sessions.TryGetValue(batch.Samples.Key(batch.SampleIndex[entry]).ToArray(), out var session))
                     Schedule(new FrameWork { Session = session, Kind = FrameKind.Bridge, Length = -1, Lsn = _lsn, Clock = partition.Clock, NextOfStream = -1, ValuesAt = _frameValues.Count });
+                else
+                    _signals.TryReset(partition.Index, batch.Samples.Key(batch.SampleIndex[entry]));
                 break;
             default:
                 throw new InvalidOperationException($"Unknown log entry {batch.Kind[entry]}.");
         }
+    }
+
+    /// <summary>A signal takes a block as it is; a series reads the samples one by one.</summary>
+    private void AlignBlock(Partition partition, SampleBatch samples, int i)
+    {
+        if (TryTakeSignal(partition, samples, i))
+            return;
+        _expanded.Clear();
+        for (var k = 0; k < samples.Rows(i); k++)
+        {
+            var values = samples.Values(i, k);
+            if (values.ContainsAnyExcept(double.NaN))
+                _expanded.Add(samples.Key(i), samples.EventTime(i, k), samples.Arrival(i), values);
+        }
+
+        for (var k = 0; k < _expanded.Count; k++)
+            AlignSample(partition, _expanded, k);
+    }
+
+    private bool TryTakeSignal(Partition partition, SampleBatch samples, int i)
+    {
+        if (!_signals.TryTake(partition.Index, partition.Sessions.Count + _signals.Count(partition.Index), samples, i, out var deadline))
+            return false;
+        partition.NextDeadline = Math.Min(partition.NextDeadline, deadline);
+        return true;
     }
 
     private void AlignSample(Partition partition, SampleBatch samples, int i)
@@ -446,13 +501,15 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         var lookup = partition.Sessions.GetAlternateLookup<ReadOnlySpan<byte>>();
         if (!lookup.TryGetValue(key, out var session))
         {
+            if (TryTakeSignal(partition, samples, i))
+                return;
             if (_selector.Select(key) is not { } profile)
             {
                 Reject(samples, i, DeadLetterReason.Unmatched, "No profile selects this stream.");
                 return;
             }
 
-            if (partition.Sessions.Count >= _settings.MaxStreamsPerPartition)
+            if (partition.Sessions.Count + _signals.Count(partition.Index) >= _settings.MaxStreamsPerPartition)
             {
                 Reject(samples, i, DeadLetterReason.StreamLimit, $"Partition {partition.Id} already has {_settings.MaxStreamsPerPartition} streams.");
                 return;
@@ -526,6 +583,8 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
 
             partition.NextDeadline = Math.Min(partition.NextDeadline, session.Aligner.Deadline);
         }
+
+        partition.NextDeadline = Math.Min(partition.NextDeadline, _signals.OnTick(partition.Index, partition.Clock));
     }
 
     /// <summary>A value that can't be true is missing, yet the grid hears of it: its frame tells of a faulty sensor, not of silence.</summary>
@@ -570,10 +629,22 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
     {
         _output.Outcomes.Rejected += reason == DeadLetterReason.Late ? 0 : 1;
         var stream = Encoding.UTF8.GetString(samples.Key(i));
-        var payload = Encoding.UTF8.GetBytes(FormattableString.Invariant($"{UnixMicros.ToDateTimeOffset(samples.EventTime(i)):O} {string.Join(' ', samples.Values(i).ToArray().Select(v => v.ToString("R", System.Globalization.CultureInfo.InvariantCulture)))}"));
+        var payload = Encoding.UTF8.GetBytes(FormattableString.Invariant($"{UnixMicros.ToDateTimeOffset(samples.EventTime(i)):O} {string.Join(' ', samples.Values(i)[..Math.Min(samples.Values(i).Length, 255)].ToArray().Select(v => v.ToString("R", System.Globalization.CultureInfo.InvariantCulture)))}"));
         var letter = DeadLetter.Create(reason, "engine", _batch.DescribePosition(_lsn), detail, samples.Arrival(i), payload, stream);
-        Emit(_lsn, _sub++, OutputKind.DeadLetter, reason, samples.Arrival(i), _writer.DeadLetter(letter));
+        Emit(_lsn, 2 * _sub++, OutputKind.DeadLetter, reason, samples.Arrival(i), _writer.DeadLetter(letter));
     }
+
+    void ISignalHost.Emit(OutputKind kind, string stream, long timeMicros, ReadOnlySpan<byte> json) => Emit(_lsn, 2 * _sub++, kind, stream, timeMicros, json);
+
+    void ISignalHost.Reject(SampleBatch samples, int i, string reason, string detail) => Reject(samples, i, reason, detail);
+
+    OutcomeCounts ISignalHost.Outcomes => _output.Outcomes;
+
+    ResultWriter ISignalHost.Writer => _writer;
+
+    long ISignalHost.Clock => _clock;
+
+    bool ISignalHost.Emits => _emit;
 
     private void Emit(long lsn, int sub, OutputKind kind, string stream, long time, ReadOnlySpan<byte> json)
     {
@@ -846,6 +917,7 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         }
 
         _output.Snapshots.Clear();
+        _signals.Committed(position);
     }
 
     // A broker compacts by key; nobody needs to know there whose snapshot is the oldest.
@@ -914,6 +986,9 @@ internal sealed class Shard : IFrameReceiver, IAsyncDisposable
         _touched.Clear();
         _frames.Clear();
         _frameValues.Clear();
+        _output.StateCount += _signals.EncodeTouched(w, _output.StateSlots);
+        _output.Frames += _signals.Findings;
+        _signals.Findings = 0;
     }
 
     private bool HasReset(StreamSession session)

@@ -4,6 +4,7 @@ using StreamLstm.Connectors.Files;
 using StreamLstm.Connectors.Kafka;
 using StreamLstm.Connectors.Mqtt;
 using StreamLstm.Core.Forecasting;
+using StreamLstm.Core.Signals;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
 
@@ -127,6 +128,8 @@ public static class ConfigurationLoader
             Interval = node.Duration("Interval"),
             Season = Season(node),
             Channels = node.List("Channels") ?? ["value"],
+            Signal = Enum.Parse<SignalKind>(node.Choice("Signal") ?? "none", ignoreCase: true),
+            Rate = node.OptionalNumber("Rate") ?? 0,
             Covariates = node.List("Covariates") ?? [],
             Aggregation = Enum.Parse<Aggregation>(node.Choice("Aggregation") ?? "mean", ignoreCase: true),
             Counter = node.Boolean("Counter"),
@@ -151,6 +154,22 @@ public static class ConfigurationLoader
             Explain = node.Boolean("Explain"),
             Learning = node.Boolean("Learning"),
         };
+        if (profile.Signal != SignalKind.None)
+        {
+            // A signal that sends many packets a second is silent much sooner than a meter.
+            if (!node.Exists("MaxWait"))
+                profile = profile with { MaxWait = TimeSpan.FromSeconds(10) };
+            var most = profile.Signal == SignalKind.Ecg ? EcgMonitor.MostLeads : EegWatch.MostChannels;
+            if (profile.Rate == 0)
+                node.Error("Rate", null, "a signal needs its samples per second, 100 to 1000.");
+            if (profile.Channels.Count > most)
+                node.Error("Channels", string.Join(", ", profile.Channels), $"at most {most} for Signal {profile.Signal.ToString().ToLowerInvariant()}.");
+        }
+        else if (profile.Rate != 0)
+        {
+            node.Error("Rate", FormattableString.Invariant($"{profile.Rate}"), "only with Signal ecg or eeg; series have an Interval.");
+        }
+
         var q = profile.Quantiles;
         if (q.Count > 0 && (q.Any(x => x is <= 0 or >= 1) || !q.Contains(0.5) || q.Zip(q.Skip(1)).Any(p => p.First >= p.Second)))
             node.Wrong("Quantiles", q);
