@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.Extensions.Logging;
+using StreamLstm.Connectors.Files.Signals;
 using StreamLstm.Runtime.Ingress;
 
 namespace StreamLstm.Connectors.Files;
@@ -43,7 +44,10 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
         for (var i = 0; i < files.Count; i++)
         {
             var skip = resume is { } p && string.Equals(files[i], p.File, StringComparison.Ordinal) ? p.Row : 0;
-            await ReadFileAsync(files[i], skip, follow: settings.Follow && i == files.Count - 1, run, stopping);
+            if (SignalFile.Is(files[i]))
+                await ReadSignalAsync(files[i], skip, run, stopping);
+            else
+                await ReadFileAsync(files[i], skip, follow: settings.Follow && i == files.Count - 1, run, stopping);
         }
 
         SetStatus(SourceState.Completed, null);
@@ -152,6 +156,48 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
         }
     }
 
+    /// <summary>A WFDB record or an EDF file: its runs are blocks, and count as rows.</summary>
+    private async Task ReadSignalAsync(string path, long skip, Run run, CancellationToken stopping)
+    {
+        const int batchValues = 1 << 15;
+        var row = 0L;
+        string? failure = null;
+        try
+        {
+            var file = SignalFile.Open(path);
+            byte[][] keys = [.. file.Tracks.Select(t => System.Text.Encoding.UTF8.GetBytes(t.Stream))];
+            if (skip == 0)
+                Log.ReadingSignal(logger, Name, path, string.Join("; ", file.Tracks.Select(t => string.Create(CultureInfo.InvariantCulture, $"{t.Stream} at {t.Rate} Hz: {string.Join(", ", t.Channels)}"))));
+            foreach (var part in file.Read())
+            {
+                if (++row <= skip)
+                    continue;
+                var step = 1e6 / file.Tracks[part.Track].Rate;
+                if (settings.Speed > 0)
+                    await PaceAsync(path, row - 1, run, part.FirstMicros + (long)((part.Rows - 1) * step), stopping);
+                run.Batch.AddBlock(keys[part.Track], part.FirstMicros, step, UnixMicros.Now(run.Ingress.Clock), part.Rows, part.Values.Span);
+                run.Samples += part.Rows;
+                if (run.Batch.ValueCount < batchValues)
+                    continue;
+                run.Batch.SetSourcePosition(Name, new Position(path, row).ToString());
+                await run.FlushAsync(stopping);
+            }
+        }
+        catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
+        {
+            failure = e.Message;
+        }
+
+        if (failure is not null)
+        {
+            Log.Unreadable(logger, Name, path, failure);
+            run.Reject(Name, string.Create(CultureInfo.InvariantCulture, $"{path}:{row + 1}"), new TabularReject(row + 1, DeadLetterReason.Malformed, failure, default));
+        }
+
+        run.Batch.SetSourcePosition(Name, new Position(path, long.MaxValue).ToString());
+        await run.FlushAsync(stopping);
+    }
+
     private TabularReader? TryOpen(string path, bool follow)
     {
         try
@@ -234,6 +280,9 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
     {
         [LoggerMessage(3100, LogLevel.Information, "Source {Source} reads {Path} ({Form} form, time in {TimeColumn} as {TimeFormat}, values in {Values})")]
         public static partial void Reading(ILogger logger, string source, string path, string form, string timeColumn, string timeFormat, string values);
+
+        [LoggerMessage(3106, LogLevel.Information, "Source {Source} reads {Path} (signals {Tracks})")]
+        public static partial void ReadingSignal(ILogger logger, string source, string path, string tracks);
 
         [LoggerMessage(3101, LogLevel.Information, "Source {Source} continues after {Path} row {Row}")]
         public static partial void Resuming(ILogger logger, string source, string path, long row);

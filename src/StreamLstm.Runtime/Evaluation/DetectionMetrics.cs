@@ -4,7 +4,8 @@ namespace StreamLstm.Runtime.Evaluation;
 public readonly record struct Label(string Stream, long Start, long End, string Type);
 
 /// <summary>A detected episode: <c>[Start, End)</c>, Unix microseconds.</summary>
-public readonly record struct DetectedEpisode(string Stream, long Start, long End, string Type);
+/// <param name="Known">When it became known, if that isn't the end of its first frame.</param>
+public readonly record struct DetectedEpisode(string Stream, long Start, long End, string Type, long? Known = null);
 
 /// <summary>Counts of faults and episodes, and what follows from them.</summary>
 /// <param name="Faults">Labelled faults.</param>
@@ -66,7 +67,7 @@ public sealed record DetectionQuality(DetectionTally All, IReadOnlyDictionary<st
         {
             var hits = byStream.GetValueOrDefault(label.Stream, []).Where(e => e.Start < label.End + toleranceMicros && e.End > label.Start).ToList();
             right.UnionWith(hits);
-            delays.Add((label.Type, hits.Count == 0 ? null : hits.Min(e => e.Start < label.Start ? 0 : e.Start + frameMicros - label.Start) / 1e6));
+            delays.Add((label.Type, hits.Count == 0 ? null : hits.Min(e => e.Start < label.Start ? 0 : (e.Known ?? e.Start + frameMicros) - label.Start) / 1e6));
         }
 
         var byType = new SortedDictionary<string, DetectionTally>(StringComparer.Ordinal);

@@ -16,7 +16,7 @@ namespace StreamLstm.Worker.Commands;
 /// <summary><c>backtest FILE…</c>: prequential replay of files through the production path, against baselines.</summary>
 internal sealed class BacktestCommand : Command
 {
-    private readonly Argument<FileInfo[]> _files = new("FILE") { Description = "CSV, TSV or NDJSON, plain or .gz, in wide or long form.", Arity = ArgumentArity.OneOrMore };
+    private readonly Argument<FileInfo[]> _files = new("FILE") { Description = "CSV, TSV or NDJSON, plain or .gz, in wide or long form; with --signal also WFDB (.hea) and EDF (.edf).", Arity = ArgumentArity.OneOrMore };
     private readonly Option<string?> _profile = new("--profile") { Description = "Profile of the configuration to use.", HelpName = "NAME" };
     private readonly Option<FileInfo?> _config = new("--config") { Description = "Configuration with the profile; without it one is made from the file's interval.", HelpName = "FILE" };
     private readonly Option<double> _warmup = new("--warmup") { Description = "Leading share of the frames that warms up and isn't judged.", DefaultValueFactory = _ => 0.25 };
@@ -29,10 +29,12 @@ internal sealed class BacktestCommand : Command
     private readonly Option<string[]> _covariates = new("--covariates") { Description = "Columns that are inputs of the others' forecasts, at most four.", AllowMultipleArgumentsPerToken = true };
     private readonly Option<string[]> _columns = new("--columns") { Description = "Value columns to use; all numeric ones without it.", AllowMultipleArgumentsPerToken = true };
 
+    private readonly Option<string?> _signal = new("--signal") { Description = "The files are signals: results per heart beat (ecg) or second (eeg), judged by --labels; no forecasts.", HelpName = "ecg|eeg" };
+
     public BacktestCommand()
         : base("backtest", "Replays files through the engine and judges every forecast when its target arrives.")
     {
-        foreach (var symbol in new Symbol[] { _files, _profile, _config, _warmup, _learning, _labels, _json, _predictions, _report, _seed, _columns, _covariates })
+        foreach (var symbol in new Symbol[] { _files, _profile, _config, _warmup, _learning, _labels, _json, _predictions, _report, _seed, _columns, _covariates, _signal })
         {
             if (symbol is Argument argument)
                 Add(argument);
@@ -63,6 +65,11 @@ internal sealed class BacktestCommand : Command
         if (parsed.GetValue(_labels) is { } labelFile)
             errors.AddRange(LabelReader.Read(labelFile, labels));
         var configured = Configured(parsed, errors);
+        var signal = configured?.Signal ?? SignalKind.None;
+        if (parsed.GetValue(_signal) is { } kind && (!Enum.TryParse(kind, ignoreCase: true, out signal) || signal == SignalKind.None || (configured is not null && configured.Signal != signal)))
+            errors.Add($"--signal {kind}: ecg or eeg, and what the profile is if one is given.");
+        if (signal != SignalKind.None)
+            return errors.Count > 0 ? Terminal.Refuse(errors, "See streamlstm backtest --help.") : await SignalBacktestRun.RunAsync(files, signal, configured, warmup, labels, parsed.GetValue(_json), stopping);
         if (configured is { Channels.Count: > 1 })
             errors.Add($"Profile {configured.Name} has {configured.Channels.Count} channels; a backtest reads every column as a stream of its own.");
         errors.AddRange(SeriesFiles.CovariateErrors(parsed.GetValue(_covariates), configured is not null));
@@ -155,16 +162,28 @@ internal sealed class BacktestCommand : Command
                 Console.WriteLine($"  detection: precision {Terminal.Number(d.Precision)}, recall {Terminal.Number(d.Recall)}, delay {Terminal.Number(d.DelaySeconds, "0")} s, false per day {Terminal.Number(d.FalsePerDay)}");
         }
 
-        if (Pooled(series) is not { } all)
-            return;
-        Console.WriteLine("detection, all streams; faults by their own type, alarms by theirs; delay = median from the fault's start to the end of the frame that told of it");
+        if (Pooled(series) is { } all)
+            PrintDetection(all, "the end of the frame that told of it");
+    }
+
+    /// <param name="known">What a delay reaches to.</param>
+    internal static void PrintDetection(DetectionQuality all, string known)
+    {
+        Console.WriteLine($"detection, all streams; faults by their own type, alarms by theirs; delay = median from the fault's start to {known}");
         Console.WriteLine("type            faults  found  recall   delay s  alarms  right  precision  false per stream and day");
         foreach (var (type, t) in all.ByType.Append(new KeyValuePair<string, DetectionTally>("all", all)))
-            Console.WriteLine($"{type,-14} {t.Faults,7} {t.Found,6} {Terminal.Number(t.Recall),7} {Terminal.Number(t.DelaySeconds, "0"),9} {t.Episodes,7} {t.Right,6} {Terminal.Number(t.Precision),10} {Terminal.Number(t.FalsePerDay),8}");
+            Console.WriteLine($"{type,-14} {t.Faults,7} {t.Found,6} {Terminal.Number(t.Recall),7} {Terminal.Number(t.DelaySeconds, t.DelaySeconds < 60 ? "0.0" : "0"),9} {t.Episodes,7} {t.Right,6} {Terminal.Number(t.Precision),10} {Terminal.Number(t.FalsePerDay),8}");
     }
 
     private static DetectionQuality? Pooled(IReadOnlyList<BacktestSeries> series) =>
-        series.Any(s => s.Detection is not null) ? DetectionQuality.Pool([.. series.Select(s => s.Detection).OfType<DetectionQuality>()]) : null;
+        Pool(series.Select(s => s.Detection));
+
+    /// <summary>Null if none was judged.</summary>
+    internal static DetectionQuality? Pool(IEnumerable<DetectionQuality?> series)
+    {
+        DetectionQuality[] judged = [.. series.OfType<DetectionQuality>()];
+        return judged.Length > 0 ? DetectionQuality.Pool(judged) : null;
+    }
 
     private static JsonObject ToJson(IReadOnlyList<BacktestSeries> all)
     {
@@ -209,7 +228,7 @@ internal sealed class BacktestCommand : Command
         return result;
     }
 
-    private static JsonObject Detection(DetectionQuality quality)
+    internal static JsonObject Detection(DetectionQuality quality)
     {
         static JsonObject Figures(DetectionTally t) => new()
         {

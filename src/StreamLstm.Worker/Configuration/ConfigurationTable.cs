@@ -105,7 +105,7 @@ public static class ConfigurationTable
         .. Cluster("Sources:*"),
         new("Sources:*:Topics", List, null, "Topics to read; one that begins with ^ is a regular expression.") { Required = true, OnlyFor = s_kafka },
         new("Sources:*:GroupId", Text, "streamlstm", "Names the position in the topics; another group starts anew.") { OnlyFor = s_kafka },
-        new("Sources:*:Path", Text, null, "File, or folder and pattern with * and ?; CSV, TSV or NDJSON, plain or .gz.") { Required = true, OnlyFor = s_file },
+        new("Sources:*:Path", Text, null, "File, or folder and pattern with * and ?; CSV, TSV or NDJSON, plain or .gz; signals as WFDB (.hea) or EDF (.edf).") { Required = true, OnlyFor = s_file },
         new("Sources:*:Speed", Number, "0", "Event seconds per second; 0 = as fast as possible.") { Min = "0", Max = "1000000000", OnlyFor = ["file", "simulator"] },
         new("Sources:*:Follow", ConfigurationType.Boolean, "false", "Whether to wait for rows appended to the last file.") { OnlyFor = s_file },
         new("Sources:*:Table:TimeColumn", Text, null, "Column with the time; found by itself if not given.") { OnlyFor = s_file },
