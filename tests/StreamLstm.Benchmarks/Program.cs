@@ -74,12 +74,15 @@ switch (args.FirstOrDefault())
             return report.Rows.Any(row => row.BytesPerSample > 0.01) ? 1 : 0;
         }
 
+    case "durability":
+        return await DurabilityCommand.RunAsync(options, Write);
+
     default:
-        Console.Error.WriteLine("usage: decode [--json OUT] [--filter TEXT] [--seconds N] | kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT] | forecast [--json OUT] [--seconds N]");
+        Console.Error.WriteLine("usage: decode [--json OUT] [--filter TEXT] [--seconds N] | kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT] | forecast [--json OUT] [--seconds N] | durability [--part NAME] [--folder DIR] [--json OUT]");
         return 2;
 }
 
-void Write<T>(T report)
+void Write(object report)
 {
     if (options.TryGetValue("--json", out var path))
     {

@@ -3,6 +3,7 @@ using System.Diagnostics.Metrics;
 using System.Globalization;
 using System.Text;
 using System.Text.Json.Nodes;
+using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using StreamLstm.Core.Forecasting;
 using StreamLstm.Runtime.Episodes;
@@ -42,11 +43,12 @@ public sealed partial class Engine : IAsyncDisposable
     private readonly IReadOnlyList<IResultSink> _sinks;
     private readonly List<SinkWorker> _workers = [];
     private readonly Dictionary<(string Source, string Reason), (long Count, long NextLog)> _bursts = [];
-    private readonly Queue<(long Commit, long Position)> _undelivered = new();
     private readonly SemaphoreSlim _shardGate = new(1, 1);
     private readonly long[] _tickedAt = new long[VirtualPartition.Count];
     private readonly CommitHeader _header = new();
     private readonly ResultWriter _writer = new();
+    private readonly Channel<CommitWork> _commits = Channel.CreateBounded<CommitWork>(new BoundedChannelOptions(1) { SingleReader = true, SingleWriter = true });
+    private readonly OutboxMemory _outbox;
     private IReadOnlyList<ISampleSource> _sources = [];
     private FileStream? _lock;
     private ModelStore _models = null!;
@@ -56,6 +58,7 @@ public sealed partial class Engine : IAsyncDisposable
     private Shard[] _shards = [];
     private TrainingLoop? _training;
     private Task? _pump;
+    private long _sequence;
     private long _committed;
     private long _samples;
     private long _framesTotal;
@@ -70,6 +73,7 @@ public sealed partial class Engine : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(settings);
         _settings = settings;
         _sinks = sinks;
+        _outbox = new OutboxMemory(settings.OutboxBytes);
         _clock = clock;
         _logger = loggers.CreateLogger("StreamLstm.Engine");
         _profiles = [.. settings.Profiles.OrderBy(p => p.Name, StringComparer.Ordinal).Select((p, i) => new ProfileRuntime(i, p))];
@@ -128,14 +132,11 @@ public sealed partial class Engine : IAsyncDisposable
         _stateLog = new StateLog.StateLog(Path.Combine(_settings.StateDirectory, "state"), _settings.StateSegmentBytes);
         _journal = new Journal.Journal(Path.Combine(_settings.StateDirectory, "journal"), _clock, _settings.Journal);
         _shards = [.. Enumerable.Range(0, _settings.Shards).Select(i => new Shard(i, _settings.Shards, _settings, _profiles, _models))];
-        var streams = new Dictionary<byte[], RestoredStream>(KeyComparer.Instance);
-        if (_stateLog.Restore(streams) is { } header)
+        var streams = 0;
+        if (await RestoreShardsAsync() is var (header, restored))
         {
             Adopt(header);
-            // A compaction must not delete what an earlier process committed and a sink has not got yet.
-            foreach (var commit in _stateLog.RestoredCommits)
-                _undelivered.Enqueue(commit);
-            await RestoreShardsAsync(streams);
+            streams = restored;
         }
         else
         {
@@ -154,10 +155,11 @@ public sealed partial class Engine : IAsyncDisposable
         }
 
         _training = new TrainingLoop(_profiles, _models, _trainingLog, _journal, _settings.Seed, _settings.TrainingShare, _metrics, _logger);
+        await RefreshStatisticsAsync();
         Restored = true;
         Volatile.Write(ref _lastTurn, Environment.TickCount64);
         _metrics.RestoreDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
-        Log.Started(_logger, streams.Count, _header.Sequence, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+        Log.Started(_logger, streams, _header.Sequence, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
     }
 
     /// <summary>For sources that keep state with their broker instead of in the journal; after <see cref="StartAsync"/>.</summary>
@@ -179,7 +181,7 @@ public sealed partial class Engine : IAsyncDisposable
         _sources = sources;
         using var sourcesStop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         using var loopStop = new CancellationTokenSource();
-        var pump = Task.Run(() => PumpAsync(loopStop.Token), CancellationToken.None);
+        var pump = Task.Run(() => RunLoopsAsync(loopStop.Token), CancellationToken.None);
         Volatile.Write(ref _pump, pump);
         var ticker = Task.Run(() => TickAsync(sourcesStop.Token), CancellationToken.None);
         var training = Task.Run(() => _training!.RunAsync(sourcesStop.Token), CancellationToken.None);
@@ -242,9 +244,6 @@ public sealed partial class Engine : IAsyncDisposable
                 await Task.Delay(1, CancellationToken.None);
             }
 
-            // A commit counts before its rows are with the trainers; both lie within the gate.
-            await _shardGate.WaitAsync(cancellationToken);
-            _shardGate.Release();
             await _training!.IdleAsync(cancellationToken);
         }
         while (Volatile.Read(ref _committed) < _journal.Durable);
@@ -427,7 +426,7 @@ public sealed partial class Engine : IAsyncDisposable
 
     private void Adopt(CommitHeader header)
     {
-        _header.Sequence = header.Sequence;
+        _header.Sequence = _sequence = header.Sequence;
         _header.JournalNext = _committed = header.JournalNext;
         header.Clocks.CopyTo(_header.Clocks, 0);
         foreach (var (k, v) in header.ActiveVersions)
@@ -442,18 +441,37 @@ public sealed partial class Engine : IAsyncDisposable
             _header.SinkMarks[k] = v;
     }
 
-    private async Task RestoreShardsAsync(Dictionary<byte[], RestoredStream> streams)
+    /// <summary>
+    /// Goes through the state log twice: where every stream has its latest snapshot, then those and what came after them. Nothing is
+    /// held in memory but the streams themselves. Null for an empty log.
+    /// </summary>
+    private async Task<(CommitHeader Header, int Streams)?> RestoreShardsAsync()
     {
-        var active = _header.ActiveVersions.Select(v => (v.Key, v.Value)).ToList();
-        var ordered = streams.Values.OrderBy(s => s.SnapshotPosition).ThenBy(s => s.Key, KeyComparer.Instance).ToList();
-        var restored = await OnShardsAsync(shard =>
+        CommitHeader? newest = null;
+        foreach (var commit in _stateLog.Read())
+        {
+            newest = commit.Header;
+            foreach (var (count, states) in commit.States)
+                await OnShardsAsync(shard => shard.FindSnapshots(states.Span, count, commit.Header.Sequence));
+        }
+
+        if (newest is null)
+            return null;
+        var restored = 0;
+        foreach (var commit in _stateLog.Read())
+        {
+            foreach (var (count, states) in commit.States)
+                restored += (await OnShardsAsync(shard => shard.Restore(states.Span, count, commit.Header.Sequence))).Sum();
+        }
+
+        var active = newest.ActiveVersions.Select(v => (v.Key, v.Value)).ToList();
+        var known = await OnShardsAsync(shard =>
         {
             for (var p = 0; p < VirtualPartition.Count; p++)
-                shard.RestorePartition(p, _header.Clocks[p], active);
-            return ordered.Count(shard.RestoreStream);
+                shard.RestorePartition(p, newest.Clocks[p], active);
+            return shard.EndRestore();
         });
-        if (restored.Sum() != streams.Count)
-            throw new InvalidOperationException($"Restored {restored.Sum()} of {streams.Count} streams.");
+        return restored == known.Sum() ? (newest, restored) : throw new InvalidOperationException($"Restored {restored} of {known.Sum()} streams.");
     }
 
     private async Task<T[]> OnShardsAsync<T>(Func<Shard, T> work)
@@ -477,11 +495,37 @@ public sealed partial class Engine : IAsyncDisposable
         return await Task.WhenAll(pending);
     }
 
+    /// <summary>
+    /// Two loops, so that the disk works while the shards do: one reads the journal and has batches processed, the other commits and
+    /// publishes what became of them, in the same order. The second ends only when it has committed all that was processed.
+    /// </summary>
+    private async Task RunLoopsAsync(CancellationToken stop)
+    {
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        var commits = CommitLoopAsync(stop);
+        var pump = PumpAsync(both.Token);
+        if (await Task.WhenAny(pump, commits) == commits)
+            await both.CancelAsync();
+        try
+        {
+            await pump;
+            _commits.Writer.TryComplete();
+        }
+        catch (Exception e)
+        {
+            _commits.Writer.TryComplete(e is OperationCanceledException ? null : e);
+            await commits;
+            throw;
+        }
+
+        await commits;
+    }
+
     private async Task PumpAsync(CancellationToken stop)
     {
-        var batch = new LogBatch();
         var position = _committed;
         var lastStatistics = 0L;
+        var work = _outbox.Rent(_shards.Length);
         while (!stop.IsCancellationRequested)
         {
             Volatile.Write(ref _lastTurn, Environment.TickCount64);
@@ -491,11 +535,18 @@ public sealed partial class Engine : IAsyncDisposable
                 continue;
             }
 
-            batch.Clear();
-            if (!_journal.ReadInto(batch, position, _settings.MaxBatchEntries))
+            if (!_journal.ReadInto(work.Batch, position, _settings.MaxBatchEntries))
                 continue;
-            await ProcessAsync(batch, stop);
-            position = batch.Next;
+            await ProcessAsync(work, stop);
+            position = work.Batch.Next;
+            // Not cancellable: what the shards have processed must be committed before anything that builds on it.
+            while (!_commits.Writer.TryWrite(work))
+            {
+                if (!await _commits.Writer.WaitToWriteAsync(CancellationToken.None))
+                    return;
+            }
+
+            work = _outbox.Rent(_shards.Length);
             if (Environment.TickCount64 - lastStatistics > 500)
             {
                 lastStatistics = Environment.TickCount64;
@@ -504,22 +555,23 @@ public sealed partial class Engine : IAsyncDisposable
         }
     }
 
-    private async Task ProcessAsync(LogBatch batch, CancellationToken stop)
+    private async Task ProcessAsync(CommitWork work, CancellationToken stop)
     {
         await _shardGate.WaitAsync(stop);
         try
         {
             var started = Stopwatch.GetTimestamp();
-            batch.SnapshotBefore = _stateLog.CompactBefore ?? 0;
-            var made = await InvokeAllAsync(shard => shard.Process(batch));
+            work.Batch.SnapshotBefore = _stateLog.CompactBefore ?? 0;
+            work.Sequence = ++_sequence;
+            var pending = new Task<ShardOutput>[_shards.Length];
+            for (var i = 0; i < pending.Length; i++)
+            {
+                var output = work.Made[i];
+                pending[i] = _shards[i].InvokeAsync(shard => shard.Process(work.Batch, output, work.Sequence)).AsTask();
+            }
+
+            await Task.WhenAll(pending);
             _metrics.StepDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
-            var outputs = Merge(batch, made);
-            Commit(batch, made, outputs);
-            await PublishAsync(outputs, stop);
-            var rows = made.SelectMany(m => m.TrainingRows).ToList();
-            if (rows.Count > 0 && Learning)
-                _training!.Offer(rows);
-            Account(batch, made);
         }
         finally
         {
@@ -527,100 +579,133 @@ public sealed partial class Engine : IAsyncDisposable
         }
     }
 
-    /// <summary>The outputs in the log's total order: the order doesn't depend on batches, waves or shards.</summary>
-    private List<OutputRecord> Merge(LogBatch batch, ShardOutput[] made)
+    private async Task CommitLoopAsync(CancellationToken stop)
     {
-        var all = new List<(PendingOutput Output, ShardOutput From)>();
-        foreach (var shard in made)
+        try
         {
-            foreach (var output in shard.Outputs)
-                all.Add((output, shard));
+            await foreach (var work in _commits.Reader.ReadAllAsync(CancellationToken.None))
+            {
+                Merge(work);
+                Commit(work);
+                await PublishAsync(work, stop);
+                var rows = work.Made.SelectMany(m => m.TrainingRows).ToList();
+                if (rows.Count > 0 && Learning)
+                    _training!.Offer(rows);
+                Account(work.Batch, work.Made);
+                // Last, as whoever waits for it counts on everything before.
+                Volatile.Write(ref _committed, work.Batch.Next);
+                _journal.Release(work.Batch.Next, _settings.KeepJournal);
+                work.Release();
+            }
         }
-
-        all.Sort((a, b) => a.Output.Lsn != b.Output.Lsn ? a.Output.Lsn.CompareTo(b.Output.Lsn) : a.Output.Sub.CompareTo(b.Output.Sub));
-        var merged = new List<OutputRecord>(all.Count + batch.DeadLetters.Count);
-        var letter = 0;
-        foreach (var (output, from) in all)
+        catch (Exception e)
         {
-            while (letter < batch.DeadLetters.Count && batch.DeadLetters[letter].Lsn < output.Lsn)
-                merged.Add(ToOutput(batch.DeadLetters[letter++].Letter));
-            merged.Add(new OutputRecord(output.Kind, output.Kind == OutputKind.DeadLetter ? "engine" : output.Stream, output.TimeMicros, 0, from.Json.Written.Slice(output.Start, output.Length).ToArray()));
-            if (output.Kind == OutputKind.DeadLetter)
+            _commits.Writer.TryComplete(e);
+            throw;
+        }
+    }
+
+    /// <summary>The outputs in the log's total order: the order doesn't depend on batches, waves or shards.</summary>
+    private void Merge(CommitWork work)
+    {
+        var outputs = work.Outputs;
+        var letters = work.Batch.DeadLetters;
+        var next = new int[work.Made.Length];
+        var letter = 0;
+        while (true)
+        {
+            var (from, lsn) = (-1, long.MaxValue);
+            for (var i = 0; i < next.Length; i++)
+            {
+                if (next[i] < work.Made[i].Ordered.Length && work.Made[i].Next(next[i]).Lsn is var candidate && candidate < lsn)
+                    (from, lsn) = (i, candidate);
+            }
+
+            // An entry belongs to one shard alone, so that equal places can't meet here.
+            for (; letter < letters.Count && letters[letter].Lsn < lsn; letter++)
+                outputs.Add(ToOutput(work, letters[letter].Letter));
+            if (from < 0)
+                return;
+            ref readonly var output = ref work.Made[from].Next(next[from]++);
+            var isLetter = output.Kind == OutputKind.DeadLetter;
+            outputs.Add(new OutputRecord(output.Kind, isLetter ? "engine" : output.Stream, output.TimeMicros, 0, work.Made[from].Json.Memory(output.Start, output.Length)));
+            if (isLetter)
                 NoteDeadLetter("engine", output.Stream, "");
         }
-
-        while (letter < batch.DeadLetters.Count)
-            merged.Add(ToOutput(batch.DeadLetters[letter++].Letter));
-        return merged;
     }
 
-    private OutputRecord ToOutput(DeadLetter letter)
+    private OutputRecord ToOutput(CommitWork work, DeadLetter letter)
     {
         NoteDeadLetter(letter.Source, letter.Reason, letter.Detail);
-        return new OutputRecord(OutputKind.DeadLetter, letter.Source, letter.ArrivalMicros, 0, _writer.DeadLetter(letter).ToArray());
+        work.Letters.Clear();
+        _writer.DeadLetter(work.Letters, letter);
+        return new OutputRecord(OutputKind.DeadLetter, letter.Source, letter.ArrivalMicros, 0, work.Letters.Written.ToArray());
     }
 
-    private void Commit(LogBatch batch, ShardOutput[] made, List<OutputRecord> outputs)
+    private void Commit(CommitWork work)
     {
         var started = Stopwatch.GetTimestamp();
         lock (_header)
         {
-            _header.Sequence++;
-            _header.JournalNext = batch.Next;
-            foreach (var (profile, version) in batch.Activations)
+            _header.Sequence = work.Sequence;
+            _header.JournalNext = work.Batch.Next;
+            foreach (var (profile, version) in work.Batch.Activations)
                 _header.ActiveVersions[profile] = version;
         }
 
-        foreach (var (source, read) in batch.SourcePositions)
+        foreach (var (source, read) in work.Batch.SourcePositions)
             _header.SourcePositions[source] = read;
-        foreach (var shard in _shards)
-        {
-            foreach (var partition in shard.Partitions)
-                _header.Clocks[partition.Id] = partition.Clock;
-        }
-
-        WriteCommit(made, outputs);
-        Volatile.Write(ref _committed, batch.Next);
-        _journal.Release(batch.Next, _settings.KeepJournal);
+        WriteCommit(work.Made, work.Outputs);
         _metrics.CommitDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
     }
 
     private void WriteCommit(IReadOnlyList<ShardOutput> made, IReadOnlyList<OutputRecord> outputs)
     {
+        foreach (var shard in made)
+        {
+            foreach (var (partition, clock) in shard.Clocks)
+                _header.Clocks[partition] = clock;
+        }
+
         foreach (var worker in _workers)
             _header.SinkMarks[worker.Sink.Name] = worker.Mark;
-        var position = _stateLog.Commit(_header, made, outputs);
-        _undelivered.Enqueue((_header.Sequence, position));
-        foreach (var shard in _shards)
-            shard.Committed(position);
-        if (_stateLog.CompactBefore is null)
+        _stateLog.Commit(_header, made, outputs);
+        if (_stateLog.CompactBefore is null || made.Count == 0)
             return;
         // The marks just made durable, not the newer ones in memory: after a crash a sink is cut back to the former, and what follows
         // them must still be there to be delivered again.
         var delivered = _workers.Count == 0 ? _header.Sequence : _workers.Min(w => _header.SinkMarks[w.Sink.Name].Commit);
-        while (_undelivered.Count > 1 && _undelivered.Peek().Commit <= delivered)
-            _undelivered.Dequeue();
-        _stateLog.Compact(_shards.Min(s => s.OldestSnapshot ?? position), _undelivered.Peek().Position);
+        _stateLog.Compact(made.Min(m => m.OldestSnapshot) ?? _header.Sequence, delivered + 1);
     }
 
-    private async Task PublishAsync(List<OutputRecord> outputs, CancellationToken stop)
+    private async Task PublishAsync(CommitWork work, CancellationToken stop)
     {
-        foreach (var worker in _workers)
+        try
         {
-            if (worker.Completion.IsFaulted)
-                await worker.Completion;
-            await worker.EnqueueAsync(_header.Sequence, outputs, stop);
+            // A sink that is away isn't a reason to look dead.
+            while (!await _outbox.ReserveAsync(work, stop))
+                Volatile.Write(ref _lastTurn, Environment.TickCount64);
+            foreach (var worker in _workers)
+            {
+                while (!await worker.TryEnqueueAsync(work, stop))
+                    Volatile.Write(ref _lastTurn, Environment.TickCount64);
+            }
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            // Committed is enough: whichever sink doesn't get it now gets it after the next start.
+            return;
         }
     }
 
-    private void Account(LogBatch batch, ShardOutput[] made)
+    private void Account(LogBatch batch, IReadOnlyList<ShardOutput> made)
     {
         var outcomes = new OutcomeCounts();
         foreach (var shard in made)
         {
             shard.Outcomes.AddTo(outcomes);
             Interlocked.Add(ref _framesTotal, shard.Frames);
-            Interlocked.Add(ref _results, shard.Outputs.Count(o => o.Kind == OutputKind.Result));
+            Interlocked.Add(ref _results, shard.Results);
         }
 
         Interlocked.Add(ref _samples, outcomes.Accepted);
@@ -678,22 +763,18 @@ public sealed partial class Engine : IAsyncDisposable
                 await pump;
             await Task.Delay(1);
         }
-
-        // A batch counts as committed before its results are with the sinks; both lie within the gate.
-        await _shardGate.WaitAsync();
-        _shardGate.Release();
     }
 
     private async Task StopGracefullyAsync()
     {
-        var made = await OnShardsAsync(shard => shard.SnapshotAll());
         lock (_header)
-            _header.Sequence++;
+            _header.Sequence = ++_sequence;
+        var made = await OnShardsAsync(shard => shard.SnapshotAll(new ShardOutput(), _sequence));
         WriteCommit(made, []);
         using var deadline = new CancellationTokenSource(_settings.StopTimeout, TimeProvider.System);
         await Task.WhenAll(_workers.Select(w => w.StopAsync(deadline.Token)));
         lock (_header)
-            _header.Sequence++;
+            _header.Sequence = ++_sequence;
         WriteCommit([], []);
         await RefreshStatisticsAsync();
         Log.Stopped(_logger, _header.Sequence);

@@ -25,6 +25,9 @@ public sealed record EngineSettings
     /// <summary>Size at which the state log begins a new segment; whole segments are deleted once nothing needs them.</summary>
     public long StateSegmentBytes { get; init; } = 64 << 20;
 
+    /// <summary>Most bytes of results that wait in memory for sinks that are away or slow; the engine waits then.</summary>
+    public long OutboxBytes { get; init; } = 128 << 20;
+
     /// <summary>How long a graceful stop waits for sinks that are away; what they miss is delivered after the next start.</summary>
     public TimeSpan StopTimeout { get; init; } = TimeSpan.FromSeconds(20);
 

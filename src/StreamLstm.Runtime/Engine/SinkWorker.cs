@@ -6,8 +6,7 @@ namespace StreamLstm.Runtime;
 /// <summary>Delivers the outbox to one sink, in commit order: first what an earlier process may not have delivered, then the live commits.</summary>
 internal sealed class SinkWorker
 {
-    private readonly Channel<(long Commit, IReadOnlyList<OutputRecord> Outputs)> _queue =
-        Channel.CreateBounded<(long, IReadOnlyList<OutputRecord>)>(new BoundedChannelOptions(64) { SingleReader = true, SingleWriter = true });
+    private readonly Channel<CommitWork> _queue = Channel.CreateBounded<CommitWork>(new BoundedChannelOptions(1024) { SingleReader = true, SingleWriter = true });
     private readonly CancellationTokenSource _abort = new();
     private readonly Lock _gate = new();
     private SinkMark _mark;
@@ -35,8 +34,20 @@ internal sealed class SinkWorker
 
     public void Start(StateLog.StateLog log, long restoredCommit) => Completion = Task.Run(() => RunAsync(log, restoredCommit));
 
-    public ValueTask EnqueueAsync(long commit, IReadOnlyList<OutputRecord> outputs, CancellationToken cancellationToken) =>
-        _queue.Writer.WriteAsync((commit, outputs), cancellationToken);
+    /// <summary>Queues the work and holds it until it is published. False = no room within a second.</summary>
+    public async ValueTask<bool> TryEnqueueAsync(CommitWork work, CancellationToken cancellationToken)
+    {
+        if (Completion.IsFaulted)
+            await Completion;
+        cancellationToken.ThrowIfCancellationRequested();
+        work.Retain();
+        if (_queue.Writer.TryWrite(work))
+            return true;
+        work.Release();
+        Task room = _queue.Writer.WaitToWriteAsync(cancellationToken).AsTask();
+        await room.WaitAsync(TimeSpan.FromSeconds(1), TimeProvider.System, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return false;
+    }
 
     /// <summary>No more commits come; finishes what is queued unless the deadline passes first.</summary>
     public async Task StopAsync(CancellationToken deadline)
@@ -64,8 +75,11 @@ internal sealed class SinkWorker
         await Sink.OpenAsync(Mark, _abort.Token);
         foreach (var (commit, outputs) in log.OutputsAfter(Mark.Commit, restoredCommit))
             await PublishAsync(commit, outputs);
-        await foreach (var (commit, outputs) in _queue.Reader.ReadAllAsync(_abort.Token))
-            await PublishAsync(commit, outputs);
+        await foreach (var work in _queue.Reader.ReadAllAsync(_abort.Token))
+        {
+            await PublishAsync(work.Sequence, work.Outputs);
+            work.Release();
+        }
     }
 
     private async ValueTask PublishAsync(long commit, IReadOnlyList<OutputRecord> outputs)

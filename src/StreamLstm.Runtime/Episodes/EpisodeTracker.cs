@@ -71,7 +71,7 @@ internal sealed class EpisodeTracker
     }
 
     /// <summary>Severities of anomalies.</summary>
-    public static IReadOnlyList<string> Severities { get; } = ["low", "medium", "high"];
+    public static IList<string> Severities { get; } = ["low", "medium", "high"];
 
     /// <summary>Severity of a score; 1 is the alarm threshold.</summary>
     public static string Severity(float score) => score switch

@@ -36,7 +36,7 @@ public interface IResultSink : IAsyncDisposable
 
     /// <summary>
     /// Hands the records of one commit over; waits for as long as the peer is away (back-pressure), retrying with back-off. Returns
-    /// the mark that may be made durable.
+    /// the mark that may be made durable. The records and their bytes are the caller's again afterwards: what is kept is copied.
     /// </summary>
     ValueTask<SinkMark> PublishAsync(long commit, IReadOnlyList<OutputRecord> records, CancellationToken cancellationToken);
 }

@@ -2,16 +2,18 @@ using StreamLstm.Core.Forecasting;
 using StreamLstm.Core.Signals;
 using StreamLstm.Runtime.Episodes;
 using StreamLstm.Runtime.Signals;
+using StreamLstm.Runtime.Storage;
 
 namespace StreamLstm.Runtime.Output;
 
 internal sealed partial class ResultWriter
 {
     /// <summary>The result of a beat or window, by the same contract as a frame's.</summary>
-    public ReadOnlySpan<byte> Signal(SignalSession session, long time, long clock, in SignalFinding finding, ReadOnlySpan<ChannelFinding> channels)
+    public void Signal(ByteWriter w, SignalSession session, long time, long clock, in SignalFinding finding, ReadOnlySpan<ChannelFinding> channels)
     {
         var anomaly = finding.Kind != AnomalyKind.None;
-        Begin();
+        _json.Reset(w);
+        _json.WriteStartObject();
         _json.WriteNumber("schema"u8, 1);
         _json.WriteString("stream"u8, session.Key);
         _json.WriteString("profile"u8, session.Profile.Name);
@@ -61,11 +63,12 @@ internal sealed partial class ResultWriter
         _json.WriteNumber("model_version"u8, 0);
         Time("issued_at"u8, clock);
         _json.WriteNull("forecast"u8);
-        return End();
+        _json.WriteEndObject();
+        _json.Flush();
     }
 
     /// <summary>An episode whose frames are microseconds.</summary>
-    public ReadOnlySpan<byte> SignalEpisode(SignalSession session, bool closed) => Episode(session.Key, session.Profile.Name, session.Episode, interval: 1, closed);
+    public void SignalEpisode(ByteWriter w, SignalSession session, bool closed) => Episode(w, session.Key, session.Profile, session.Episode, interval: 1, closed);
 
     private void Values(double y, double expected, double lower, double upper)
     {
@@ -73,5 +76,20 @@ internal sealed partial class ResultWriter
         Number("yhat"u8, expected);
         Number("yhat_lower"u8, lower);
         Number("yhat_upper"u8, upper);
+    }
+
+    private void Number(ReadOnlySpan<byte> name, double v)
+    {
+        if (double.IsFinite(v))
+            _json.WriteNumber(name, v);
+        else
+            _json.WriteNull(name);
+    }
+
+    private void Time(ReadOnlySpan<byte> name, long micros)
+    {
+        _scratch.Clear();
+        _text.Time(_scratch, micros);
+        _json.WriteString(name, _scratch.Written);
     }
 }

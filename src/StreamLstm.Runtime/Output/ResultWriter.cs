@@ -1,5 +1,3 @@
-using System.Buffers;
-using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -8,6 +6,7 @@ using StreamLstm.Runtime.Alignment;
 using StreamLstm.Runtime.Episodes;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Sharding;
+using StreamLstm.Runtime.Storage;
 
 namespace StreamLstm.Runtime.Output;
 
@@ -20,24 +19,27 @@ internal interface IForecastExplainer
 /// <summary>Writes the JSON of results, episodes and dead letters: one object, no line end, NaN never. One instance per shard.</summary>
 internal sealed partial class ResultWriter : IDisposable
 {
-    private static readonly (FrameFlags Flag, JsonEncodedText Name)[] QualityNames =
+    private static readonly (FrameFlags Flag, byte[] Name)[] QualityNames =
     [
-        (FrameFlags.Reset, JsonEncodedText.Encode("reset")),
-        (FrameFlags.Rollover, JsonEncodedText.Encode("rollover")),
-        (FrameFlags.Dip, JsonEncodedText.Encode("dip")),
-        (FrameFlags.Implausible, JsonEncodedText.Encode("implausible")),
-        (FrameFlags.Gap, JsonEncodedText.Encode("gap")),
-        (FrameFlags.Partial, JsonEncodedText.Encode("partial")),
-        (FrameFlags.Held, JsonEncodedText.Encode("held")),
-        (FrameFlags.Filled, JsonEncodedText.Encode("filled")),
-        (FrameFlags.SensorFault, JsonEncodedText.Encode("sensor_fault")),
+        (FrameFlags.Reset, "\"reset\""u8.ToArray()),
+        (FrameFlags.Rollover, "\"rollover\""u8.ToArray()),
+        (FrameFlags.Dip, "\"dip\""u8.ToArray()),
+        (FrameFlags.Implausible, "\"implausible\""u8.ToArray()),
+        (FrameFlags.Gap, "\"gap\""u8.ToArray()),
+        (FrameFlags.Partial, "\"partial\""u8.ToArray()),
+        (FrameFlags.Held, "\"held\""u8.ToArray()),
+        (FrameFlags.Filled, "\"filled\""u8.ToArray()),
+        (FrameFlags.SensorFault, "\"sensor_fault\""u8.ToArray()),
     ];
 
-    private readonly ArrayBufferWriter<byte> _buffer = new(8192);
+    private readonly JsonBytes _text = new();
+    private readonly ByteWriter _scratch = new();
+    private readonly Dictionary<ProfileRuntime, ProfileText> _profiles = [];
     private readonly Utf8JsonWriter _json;
 
-    public ResultWriter() => _json = new Utf8JsonWriter(_buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true });
+    public ResultWriter() => _json = new Utf8JsonWriter(_scratch, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true });
 
+    /// <param name="w">Gets the object.</param>
     /// <param name="work">The frame.</param>
     /// <param name="values">[D]; NaN = missing.</param>
     /// <param name="scores">[D].</param>
@@ -45,105 +47,129 @@ internal sealed partial class ResultWriter : IDisposable
     /// <param name="kind">The stream's anomaly, or none.</param>
     /// <param name="forecasts">[D, K, Q], or empty for a result without forecast.</param>
     /// <param name="explainer">Says what the forecast was made of, if that is wanted.</param>
-    public ReadOnlySpan<byte> Result(
-        in FrameWork work, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores, float score, AnomalyKind kind, int direction, ReadOnlySpan<float> forecasts, IForecastExplainer? explainer)
+    public void Result(
+        ByteWriter w, in FrameWork work, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores, float score, AnomalyKind kind, int direction, ReadOnlySpan<float> forecasts,
+        IForecastExplainer? explainer)
     {
         var session = work.Session;
         var profile = session.Profile;
-        Begin();
-        _json.WriteNumber("schema"u8, 1);
-        _json.WriteString("stream"u8, session.Key);
-        _json.WriteString("profile"u8, profile.Name);
-        Time("time"u8, work.Frame * profile.IntervalMicros);
-        _json.WriteNumber("revision"u8, 0);
+        var text = TextOf(profile);
+        w.Bytes("{\"schema\":1,\"stream\":\""u8);
+        JsonBytes.Escaped(w, session.Key);
+        w.Bytes(text.AfterStream);
+        _text.Time(w, work.Frame * profile.IntervalMicros);
+        w.Bytes("\",\"revision\":0"u8);
         if (profile.Channels == 1)
+            Values(w, values[0], scores[0]);
+        else
+            w.Bytes(",\"y\":null,\"yhat\":null,\"yhat_lower\":null,\"yhat_upper\":null"u8);
+        w.Bytes(",\"anomaly_score\":"u8);
+        JsonBytes.Number(w, score);
+        if (kind == AnomalyKind.None)
         {
-            Values(values[0], scores[0]);
+            w.Bytes(",\"anomaly\":false,\"severity\":\"none\",\"direction\":null,\"type\":null"u8);
         }
         else
         {
-            _json.WriteNull("y"u8);
-            _json.WriteNull("yhat"u8);
-            _json.WriteNull("yhat_lower"u8);
-            _json.WriteNull("yhat_upper"u8);
+            w.Bytes(",\"anomaly\":true,\"severity\":\""u8);
+            w.Ascii(EpisodeTracker.Severity(score));
+            w.Bytes(direction > 0 ? "\",\"direction\":\"above\""u8 : direction < 0 ? "\",\"direction\":\"below\""u8 : "\",\"direction\":null"u8);
+            w.Bytes(",\"type\":\""u8);
+            w.Ascii(EpisodeTracker.TypeName(kind));
+            w.Bytes("\""u8);
         }
 
-        var anomaly = kind != AnomalyKind.None;
-        _json.WriteNumber("anomaly_score"u8, score);
-        _json.WriteBoolean("anomaly"u8, anomaly);
-        _json.WriteString("severity"u8, anomaly ? EpisodeTracker.Severity(score) : "none");
-        if (anomaly && direction != 0)
-            _json.WriteString("direction"u8, direction > 0 ? "above" : "below");
-        else
-            _json.WriteNull("direction"u8);
-        if (anomaly)
-            _json.WriteString("type"u8, EpisodeTracker.TypeName(kind));
-        else
-            _json.WriteNull("type"u8);
         if (session.Episode.IsOpen)
-            _json.WriteString("episode"u8, session.Episode.Id);
+        {
+            w.Bytes(",\"episode\":\""u8);
+            w.Ascii(session.Episode.Id);
+            w.Bytes("\""u8);
+        }
         else
-            _json.WriteNull("episode"u8);
-        _json.WriteBoolean("imputed"u8, work.Kind == FrameKind.Imputed);
-        _json.WriteStartArray("quality"u8);
-        if (work.Kind == FrameKind.Stale)
-            _json.WriteStringValue("stale"u8);
-        if (work.Kind == FrameKind.Imputed)
-            _json.WriteStringValue("missing"u8);
-        if (!scores[0].HasForecast)
-            _json.WriteStringValue("cold"u8);
-        Quality(work.Flags);
-        _json.WriteEndArray();
+        {
+            w.Bytes(",\"episode\":null"u8);
+        }
+
+        w.Bytes(work.Kind == FrameKind.Imputed ? ",\"imputed\":true,\"quality\":["u8 : ",\"imputed\":false,\"quality\":["u8);
+        Quality(w, work, scores[0].HasForecast);
+        w.Bytes("]"u8);
         if (profile.Channels > 1)
-            Channels(profile, values, scores);
-        _json.WriteNumber("model_version"u8, work.Version);
-        Time("issued_at"u8, work.Clock);
+            Channels(w, text, values, scores);
+        w.Bytes(",\"model_version\":"u8);
+        JsonBytes.Number(w, work.Version);
+        w.Bytes(",\"issued_at\":\""u8);
+        _text.Time(w, work.Clock);
+        w.Bytes("\",\"forecast\":"u8);
         if (forecasts.Length > 0)
-            Forecast(session, work.Frame + 1, forecasts, explainer);
+            Forecast(w, text, session, work.Frame + 1, forecasts, explainer);
         else
-            _json.WriteNull("forecast"u8);
-        return End();
+            w.Bytes("null"u8);
+        w.Bytes("}"u8);
     }
 
-    private void Quality(FrameFlags flags)
+    private static void Quality(ByteWriter w, in FrameWork work, bool hasForecast)
     {
-        if (flags == FrameFlags.None)
+        var first = true;
+        if (work.Kind == FrameKind.Stale)
+            Name(w, "\"stale\""u8, ref first);
+        if (work.Kind == FrameKind.Imputed)
+            Name(w, "\"missing\""u8, ref first);
+        if (!hasForecast)
+            Name(w, "\"cold\""u8, ref first);
+        if (work.Flags == FrameFlags.None)
             return;
         foreach (var (flag, name) in QualityNames)
         {
-            if ((flags & flag) != 0)
-                _json.WriteStringValue(name);
+            if ((work.Flags & flag) != 0)
+                Name(w, name, ref first);
+        }
+
+        static void Name(ByteWriter w, ReadOnlySpan<byte> name, ref bool first)
+        {
+            if (!first)
+                w.Bytes(","u8);
+            first = false;
+            w.Bytes(name);
         }
     }
 
-    public ReadOnlySpan<byte> Episode(StreamSession session, bool closed) => Episode(session.Key, session.Profile.Name, session.Episode, session.Profile.IntervalMicros, closed);
+    public void Episode(ByteWriter w, StreamSession session, bool closed) => Episode(w, session.Key, session.Profile, session.Episode, session.Profile.IntervalMicros, closed);
 
-    private ReadOnlySpan<byte> Episode(byte[] key, string profile, EpisodeTracker e, long interval, bool closed)
+    private void Episode(ByteWriter w, byte[] key, ProfileRuntime profile, EpisodeTracker e, long interval, bool closed)
     {
-        Begin();
-        _json.WriteNumber("schema"u8, 1);
-        _json.WriteString("stream"u8, key);
-        _json.WriteString("episode"u8, e.Id);
-        _json.WriteString("profile"u8, profile);
-        _json.WriteString("type"u8, EpisodeTracker.TypeName(e.Kind));
-        _json.WriteString("state"u8, closed ? "closed" : "open");
-        Time("start"u8, e.StartFrame * interval);
+        w.Bytes("{\"schema\":1,\"stream\":\""u8);
+        JsonBytes.Escaped(w, key);
+        w.Bytes("\",\"episode\":\""u8);
+        w.Ascii(e.Id);
+        w.Bytes("\",\"profile\":\""u8);
+        w.Bytes(TextOf(profile).Name);
+        w.Bytes("\",\"type\":\""u8);
+        w.Ascii(EpisodeTracker.TypeName(e.Kind));
+        w.Bytes(closed ? "\",\"state\":\"closed\",\"start\":\""u8 : "\",\"state\":\"open\",\"start\":\""u8);
+        _text.Time(w, e.StartFrame * interval);
+        w.Bytes("\",\"end\":"u8);
         if (closed)
-            Time("end"u8, (e.LastFrame + 1) * interval);
+        {
+            w.Bytes("\""u8);
+            _text.Time(w, (e.LastFrame + 1) * interval);
+            w.Bytes("\""u8);
+        }
         else
-            _json.WriteNull("end"u8);
-        _json.WriteNumber("peak_score"u8, e.PeakScore);
-        _json.WriteString("severity"u8, EpisodeTracker.Severity(e.PeakScore));
-        if (e.Direction != 0)
-            _json.WriteString("direction"u8, e.Direction > 0 ? "above" : "below");
-        else
-            _json.WriteNull("direction"u8);
-        return End();
+        {
+            w.Bytes("null"u8);
+        }
+
+        w.Bytes(",\"peak_score\":"u8);
+        JsonBytes.Number(w, e.PeakScore);
+        w.Bytes(",\"severity\":\""u8);
+        w.Ascii(EpisodeTracker.Severity(e.PeakScore));
+        w.Bytes(e.Direction > 0 ? "\",\"direction\":\"above\"}"u8 : e.Direction < 0 ? "\",\"direction\":\"below\"}"u8 : "\",\"direction\":null}"u8);
     }
 
-    public ReadOnlySpan<byte> DeadLetter(DeadLetter letter)
+    public void DeadLetter(ByteWriter w, DeadLetter letter)
     {
-        Begin();
+        _json.Reset(w);
+        _json.WriteStartObject();
         _json.WriteNumber("schema"u8, 1);
         _json.WriteString("reason"u8, letter.Reason);
         _json.WriteString("source"u8, letter.Source);
@@ -156,117 +182,150 @@ internal sealed partial class ResultWriter : IDisposable
             _json.WriteString("stream"u8, letter.Stream);
         _json.WriteBase64String("payload_base64"u8, letter.Payload.Span);
         _json.WriteNumber("payload_bytes"u8, letter.PayloadBytes);
-        return End();
-    }
-
-    public void Dispose() => _json.Dispose();
-
-    private void Values(double value, in FrameScore score)
-    {
-        Number("y"u8, value);
-        Number("yhat"u8, score.HasForecast ? score.Expected : double.NaN);
-        Number("yhat_lower"u8, score.HasForecast ? score.Lower : double.NaN);
-        Number("yhat_upper"u8, score.HasForecast ? score.Upper : double.NaN);
-    }
-
-    private void Channels(ProfileRuntime profile, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores)
-    {
-        var total = 0f;
-        foreach (var s in scores)
-            total += s.Score * s.Score;
-        _json.WriteStartObject("channels"u8);
-        for (var i = 0; i < values.Length; i++)
-        {
-            _json.WriteStartObject(profile.Profile.Channels[i]);
-            Values(values[i], scores[i]);
-            _json.WriteNumber("share"u8, total > 0 ? scores[i].Score * scores[i].Score / total : 1f / values.Length);
-            _json.WriteEndObject();
-        }
-
         _json.WriteEndObject();
+        _json.Flush();
     }
 
     /// <summary>The explanation of a series' latest forecast as a node of its own.</summary>
     public JsonNode? Explanation(ForecastExplanation explanation, SeriesModel model, Span<float> record)
     {
-        _buffer.ResetWrittenCount();
-        _json.Reset(_buffer);
+        _scratch.Clear();
+        _json.Reset(_scratch);
         explanation.Write(_json, model, record);
         _json.Flush();
-        return JsonNode.Parse(_buffer.WrittenSpan);
+        return JsonNode.Parse(_scratch.Written);
     }
 
-    private void Forecast(StreamSession session, long firstFrame, ReadOnlySpan<float> forecasts, IForecastExplainer? explainer)
+    public void Dispose() => _json.Dispose();
+
+    private static void Values(ByteWriter w, double value, in FrameScore score)
+    {
+        w.Bytes(",\"y\":"u8);
+        JsonBytes.NumberOrNull(w, value);
+        if (!score.HasForecast)
+        {
+            w.Bytes(",\"yhat\":null,\"yhat_lower\":null,\"yhat_upper\":null"u8);
+            return;
+        }
+
+        w.Bytes(",\"yhat\":"u8);
+        JsonBytes.NumberOrNull(w, score.Expected);
+        w.Bytes(",\"yhat_lower\":"u8);
+        JsonBytes.NumberOrNull(w, score.Lower);
+        w.Bytes(",\"yhat_upper\":"u8);
+        JsonBytes.NumberOrNull(w, score.Upper);
+    }
+
+    private static void Channels(ByteWriter w, ProfileText text, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores)
+    {
+        var total = 0f;
+        foreach (var s in scores)
+            total += s.Score * s.Score;
+        w.Bytes(",\"channels\":{"u8);
+        for (var i = 0; i < values.Length; i++)
+        {
+            if (i > 0)
+                w.Bytes(","u8);
+            w.Bytes(text.ChannelNames[i]);
+            // The object's first member has no comma before it.
+            var at = w.Length;
+            Values(w, values[i], scores[i]);
+            w.Patch(at, (byte)'{');
+            w.Bytes(",\"share\":"u8);
+            JsonBytes.Number(w, total > 0 ? scores[i].Score * scores[i].Score / total : 1f / values.Length);
+            w.Bytes("}"u8);
+        }
+
+        w.Bytes("}"u8);
+    }
+
+    private void Forecast(ByteWriter w, ProfileText text, StreamSession session, long firstFrame, ReadOnlySpan<float> forecasts, IForecastExplainer? explainer)
     {
         var profile = session.Profile;
         var k = profile.Plan.Horizon;
         var q = profile.Plan.Quantiles.Length;
-        _json.WriteStartObject("forecast"u8);
-        Time("start"u8, firstFrame * profile.IntervalMicros);
-        _json.WriteNumber("step_s"u8, profile.Profile.Interval.TotalSeconds);
-        _json.WriteStartArray("quantiles"u8);
-        foreach (var level in profile.Profile.Quantiles)
-            _json.WriteNumberValue(level);
-        _json.WriteEndArray();
-        _json.WriteStartArray("values"u8);
+        w.Bytes("{\"start\":\""u8);
+        _text.Time(w, firstFrame * profile.IntervalMicros);
+        w.Bytes(text.BeforeForecast);
         for (var c = 0; c < profile.Channels; c++)
         {
+            if (c > 0)
+                w.Bytes(","u8);
             if (profile.Channels > 1)
-                _json.WriteStartArray();
+                w.Bytes("["u8);
             for (var h = 0; h < k; h++)
             {
-                _json.WriteStartArray();
-                foreach (var v in forecasts.Slice(((c * k) + h) * q, q))
-                    _json.WriteNumberValue(v);
-                _json.WriteEndArray();
+                w.Bytes(h > 0 ? ",["u8 : "["u8);
+                for (var i = 0; i < q; i++)
+                {
+                    if (i > 0)
+                        w.Bytes(","u8);
+                    JsonBytes.Number(w, forecasts[(((c * k) + h) * q) + i]);
+                }
+
+                w.Bytes("]"u8);
             }
 
             if (profile.Channels > 1)
-                _json.WriteEndArray();
+                w.Bytes("]"u8);
         }
 
-        _json.WriteEndArray();
+        w.Bytes("]"u8);
         if (explainer is not null)
         {
             // With several channels an array of explanations, as the values are.
-            _json.WritePropertyName("explanation"u8);
+            w.Bytes(",\"explanation\":"u8);
+            _json.Reset(w);
             if (profile.Channels > 1)
                 _json.WriteStartArray();
             explainer.Explain(_json, session);
             if (profile.Channels > 1)
                 _json.WriteEndArray();
+            _json.Flush();
         }
 
-        _json.WriteEndObject();
+        w.Bytes("}"u8);
     }
 
-    private void Number(ReadOnlySpan<byte> name, double v)
+    private ProfileText TextOf(ProfileRuntime profile)
     {
-        if (double.IsFinite(v))
-            _json.WriteNumber(name, v);
-        else
-            _json.WriteNull(name);
+        if (!_profiles.TryGetValue(profile, out var text))
+            _profiles.Add(profile, text = new ProfileText(profile));
+        return text;
     }
 
-    private void Time(ReadOnlySpan<byte> name, long micros)
+    /// <summary>What is the same in all results of a profile.</summary>
+    private sealed class ProfileText
     {
-        Span<byte> text = stackalloc byte[32];
-        var format = micros % 1_000_000 == 0 ? "yyyy-MM-ddTHH:mm:ssZ" : "yyyy-MM-ddTHH:mm:ss.ffffffZ";
-        UnixMicros.ToDateTimeOffset(micros).TryFormat(text, out var n, format, CultureInfo.InvariantCulture);
-        _json.WriteString(name, text[..n]);
-    }
+        public ProfileText(ProfileRuntime profile)
+        {
+            Name = JsonEncodedText.Encode(profile.Name, JavaScriptEncoder.UnsafeRelaxedJsonEscaping).EncodedUtf8Bytes.ToArray();
+            AfterStream = [.. "\",\"profile\":\""u8, .. Name, .. "\",\"time\":\""u8];
+            ChannelNames = [.. profile.Profile.Channels.Select(c => (byte[])[(byte)'"', .. JsonEncodedText.Encode(c, JavaScriptEncoder.UnsafeRelaxedJsonEscaping).EncodedUtf8Bytes, .. "\":"u8])];
+            var w = new ByteWriter();
+            w.Bytes("\",\"step_s\":"u8);
+            JsonBytes.NumberOrNull(w, profile.Profile.Interval.TotalSeconds);
+            w.Bytes(",\"quantiles\":["u8);
+            for (var i = 0; i < profile.Profile.Quantiles.Count; i++)
+            {
+                if (i > 0)
+                    w.Bytes(","u8);
+                JsonBytes.NumberOrNull(w, profile.Profile.Quantiles[i]);
+            }
 
-    private void Begin()
-    {
-        _buffer.ResetWrittenCount();
-        _json.Reset(_buffer);
-        _json.WriteStartObject();
-    }
+            w.Bytes("],\"values\":["u8);
+            BeforeForecast = w.Written.ToArray();
+        }
 
-    private ReadOnlySpan<byte> End()
-    {
-        _json.WriteEndObject();
-        _json.Flush();
-        return _buffer.WrittenSpan;
+        public byte[] Name { get; }
+
+        /// <summary>From the end of the stream's key to the beginning of the time.</summary>
+        public byte[] AfterStream { get; }
+
+        /// <summary>From the end of the forecast's start to its first value.</summary>
+        public byte[] BeforeForecast { get; }
+
+        /// <summary>With quotes and colon.</summary>
+        public byte[][] ChannelNames { get; }
     }
 }

@@ -60,11 +60,13 @@ public sealed class PartitionCore
     private readonly List<long> _positions = [];
     private readonly List<(long Lsn, DeadLetter Letter)> _letters = [];
     private readonly PartitionOutput _output = new();
+    private readonly ShardOutput _made = new();
     private readonly ResultWriter _writer = new();
-    private readonly ByteWriter _header = new();
+    private readonly ByteWriter _scratch = new();
     private readonly long _maxFutureMicros;
     private int _samplesTaken;
     private int _lettersTaken;
+    private long _turn;
 
     internal PartitionCore(string topic, int partition, Shard shard, ProfileRuntime[] profiles, TimeSpan maxFuture)
     {
@@ -168,7 +170,7 @@ public sealed class PartitionCore
     public PartitionOutput Process()
     {
         _output.Clear();
-        var made = _shard.Process(_batch);
+        var made = _shard.Process(_batch, _made, ++_turn);
         Merge(made);
         EncodeState(made);
         made.Outcomes.AddTo(_output.Outcomes);
@@ -179,7 +181,6 @@ public sealed class PartitionCore
     /// <summary>What <see cref="Process"/> made is durable.</summary>
     public void Committed()
     {
-        _shard.Committed(Position);
         Forget();
     }
 
@@ -228,10 +229,10 @@ public sealed class PartitionCore
     /// <summary>Order of the log, whatever waves the frames went through.</summary>
     private void Merge(ShardOutput made)
     {
-        made.Outputs.Sort((a, b) => a.Lsn != b.Lsn ? a.Lsn.CompareTo(b.Lsn) : a.Sub.CompareTo(b.Sub));
         var letter = 0;
-        foreach (var output in made.Outputs)
+        for (var i = 0; i < made.Outputs.Count; i++)
         {
+            ref readonly var output = ref made.Next(i);
             while (letter < _letters.Count && _letters[letter].Lsn < output.Lsn)
                 Add(_letters[letter++].Letter);
             Add(new OutputRecord(output.Kind, output.Kind == OutputKind.DeadLetter ? "engine" : output.Stream, output.TimeMicros, 0, made.Json.Written.Slice(output.Start, output.Length).ToArray()));
@@ -244,7 +245,9 @@ public sealed class PartitionCore
     private void Add(DeadLetter letter)
     {
         _output.DeadLetters.Add(letter);
-        Add(new OutputRecord(OutputKind.DeadLetter, letter.Source, letter.ArrivalMicros, 0, _writer.DeadLetter(letter).ToArray()));
+        _scratch.Clear();
+        _writer.DeadLetter(_scratch, letter);
+        Add(new OutputRecord(OutputKind.DeadLetter, letter.Source, letter.ArrivalMicros, 0, _scratch.Written.ToArray()));
     }
 
     private void Add(in OutputRecord output)
@@ -279,7 +282,7 @@ public sealed class PartitionCore
 
     private byte[] Header()
     {
-        var w = _header;
+        var w = _scratch;
         w.Clear();
         w.Byte(FormatVersion);
         w.Int64(Position);

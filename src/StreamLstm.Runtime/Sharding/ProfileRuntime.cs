@@ -15,6 +15,7 @@ internal sealed class ProfileRuntime
     {
         Index = index;
         Profile = profile;
+        NameBytes = System.Text.Encoding.UTF8.GetBytes(profile.Name);
         IntervalMicros = (long)profile.Interval.TotalMicroseconds;
         var day = profile.DayFrames;
         // A week of very short frames would be a table nobody's state can afford; such profiles have the daily season only.
@@ -32,6 +33,9 @@ internal sealed class ProfileRuntime
     public Profile Profile { get; }
 
     public string Name => Profile.Name;
+
+    /// <summary>UTF-8.</summary>
+    public byte[] NameBytes { get; }
 
     public int Channels => Profile.Channels.Count;
 

@@ -16,83 +16,6 @@ using StreamLstm.Runtime.Training;
 
 namespace StreamLstm.Runtime.Sharding;
 
-/// <summary>What one shard made of a batch.</summary>
-internal sealed class ShardOutput
-{
-    public List<PendingOutput> Outputs { get; } = [];
-
-    /// <summary>The JSON bytes that <see cref="Outputs"/> point into.</summary>
-    public ByteWriter Json { get; } = new();
-
-    /// <summary>Encoded state of the touched streams, see <see cref="Shard"/>.</summary>
-    public ByteWriter State { get; } = new();
-
-    public int StateCount { get; set; }
-
-    /// <summary>
-    /// One per state record: 0 for a snapshot, the number of frames since the snapshot for entries (ascending, below the profile's
-    /// <see cref="ProfileRuntime.SnapshotEvery"/>), <see cref="Shard.HeaderSlot"/> for entries without frames. A later record of a
-    /// slot replaces an earlier one, so that slots are keys of a compacted log.
-    /// </summary>
-    public List<byte> StateSlots { get; } = [];
-
-    /// <summary>Streams that wrote a snapshot; the commit tells them its position.</summary>
-    public List<StreamSession> Snapshots { get; } = [];
-
-    public List<TrainingRow> TrainingRows { get; } = [];
-
-    public OutcomeCounts Outcomes { get; } = new();
-
-    public long Frames { get; set; }
-
-    public void Clear()
-    {
-        Outputs.Clear();
-        Json.Clear();
-        State.Clear();
-        StateCount = 0;
-        StateSlots.Clear();
-        Snapshots.Clear();
-        TrainingRows.Clear();
-        Outcomes.Clear();
-        Frames = 0;
-    }
-}
-
-/// <summary>An output and its place in the total order (Lsn, Sub), which depends on the log alone.</summary>
-internal readonly record struct PendingOutput(long Lsn, int Sub, OutputKind Kind, string Stream, long TimeMicros, int Start, int Length);
-
-/// <summary>Samples by outcome, for the metrics.</summary>
-internal sealed class OutcomeCounts
-{
-    public long Accepted { get; set; }
-
-    public long Duplicate { get; set; }
-
-    public long Late { get; set; }
-
-    public long Rejected { get; set; }
-
-    public long Dip { get; set; }
-
-    public long Imputed { get; set; }
-
-    public long Stale { get; set; }
-
-    public void Clear() => Accepted = Duplicate = Late = Rejected = Dip = Imputed = Stale = 0;
-
-    public void AddTo(OutcomeCounts o)
-    {
-        o.Accepted += Accepted;
-        o.Duplicate += Duplicate;
-        o.Late += Late;
-        o.Rejected += Rejected;
-        o.Dip += Dip;
-        o.Imputed += Imputed;
-        o.Stale += Stale;
-    }
-}
-
 /// <summary>
 /// Owns a set of partitions and is the only one to touch their streams. A batch is handled in two passes: entries in log order through
 /// the aligners give frames; frames are then processed in waves (the k-th frame of every stream together), so that the network
@@ -116,13 +39,16 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
     private readonly Partition?[] _partitions;
     private readonly bool _single;
     private readonly bool _teaches;
-    private readonly ShardOutput _output = new();
+    private ShardOutput _output = new();
     private readonly ResultWriter _writer = new();
     private readonly List<FrameWork> _frames = [];
     private readonly List<double> _frameValues = [];
     private readonly List<StreamSession> _touched = [];
+    private readonly List<StreamSession> _due = [];
     private readonly List<List<int>> _waves = [];
-    private readonly Queue<(StreamSession Session, long Position)> _bySnapshot = new();
+    private readonly Queue<(StreamSession Session, long Commit)> _bySnapshot = new();
+    private readonly Dictionary<byte[], long> _latestSnapshot = new(KeyComparer.Instance);
+    private readonly List<(StreamSession Session, long Frames)> _restoring = [];
     private readonly Channel<Func<object?>> _work = Channel.CreateBounded<Func<object?>>(4);
     private readonly Channel<object?> _done = Channel.CreateBounded<object?>(4);
     private readonly Task _thread;
@@ -135,7 +61,10 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
     private int _sub;
     private long _clock;
     private bool _emit = true;
-    private long _heartbeat;
+    private long _commit;
+    private int _streams;
+    private int _stale;
+    private readonly int[] _openBySeverity = new int[EpisodeTracker.Severities.Count];
 
     /// <summary>A share of the local log's partitions, on a thread of its own.</summary>
     public Shard(int index, int shards, EngineSettings settings, ProfileRuntime[] profiles, ModelStore models)
@@ -168,31 +97,20 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
 
     public IEnumerable<Partition> Partitions => _partitions.Where(p => p is not null)!;
 
-    public int Streams => Partitions.Sum(p => p.Sessions.Count) + _signals.Streams;
+    public int Streams => _streams + _signals.Streams;
 
-    public int StaleStreams => Partitions.Sum(p => p.Sessions.Values.Count(s => s.Aligner.IsStale)) + _signals.StaleStreams;
+    public int StaleStreams => _stale + _signals.StaleStreams;
 
     /// <summary>Open episodes by severity.</summary>
-    public IReadOnlyDictionary<string, int> OpenEpisodes() =>
-        Partitions.SelectMany(p => p.Sessions.Values).Select(s => s.Episode).Where(e => e.IsOpen).Concat(_signals.OpenEpisodes).CountBy(e => EpisodeTracker.Severity(e.PeakScore)).ToDictionary();
-
-    /// <summary>State-log position of the stream snapshot written longest ago, or null without streams.</summary>
-    public long? OldestSnapshot
+    public IReadOnlyDictionary<string, int> OpenEpisodes()
     {
-        get
-        {
-            while (_bySnapshot.TryPeek(out var oldest) && oldest.Session.SnapshotPosition != oldest.Position)
-                _bySnapshot.Dequeue();
-            var oldestSeries = _bySnapshot.TryPeek(out var head) ? head.Position : long.MaxValue;
-            var older = Math.Min(oldestSeries, _signals.OldestSnapshot ?? long.MaxValue);
-            return older == long.MaxValue ? null : older;
-        }
+        var open = EpisodeTracker.Severities.Select((name, i) => (name, _openBySeverity[i])).ToDictionary();
+        foreach (var episode in _signals.OpenEpisodes)
+            open[EpisodeTracker.Severity(episode.PeakScore)] = open.GetValueOrDefault(EpisodeTracker.Severity(episode.PeakScore)) + 1;
+        return open;
     }
 
     public long StateBytes => _perProfile.Sum(p => p.Arena.Bytes) + _signals.StateBytes;
-
-    /// <summary>Environment.TickCount64 of the last finished piece of work.</summary>
-    public long Heartbeat => Volatile.Read(ref _heartbeat);
 
     /// <summary>The linear experts' weights stay as they are from here on; only between batches.</summary>
     public void HoldWeights()
@@ -213,9 +131,10 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         throw new InvalidOperationException("The shard has stopped.");
     }
 
-    public ShardOutput Process(LogBatch batch)
+    /// <param name="commit">Number of the commit that will hold what is made of the batch; they ascend.</param>
+    public ShardOutput Process(LogBatch batch, ShardOutput output, long commit)
     {
-        _output.Clear();
+        Begin(output, commit);
         _batch = batch;
         foreach (var partition in Partitions)
         {
@@ -230,19 +149,18 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             _signals.TouchOldSnapshots(batch.SnapshotBefore);
         }
 
-        EncodeTouched();
-        return _output;
+        return End();
     }
 
     /// <summary>Writes a snapshot of every stream that has moved since its last one (a graceful stop).</summary>
-    public ShardOutput SnapshotAll()
+    public ShardOutput SnapshotAll(ShardOutput output, long commit)
     {
-        _output.Clear();
+        Begin(output, commit);
         foreach (var partition in Partitions)
         {
             foreach (var session in InKeyOrder(partition))
             {
-                if (session.FramesSinceSnapshot > 0 || session.SnapshotPosition < 0)
+                if (session.FramesSinceSnapshot > 0 || session.SnapshotCommit < 0)
                 {
                     session.FramesSinceSnapshot = session.Profile.SnapshotEvery;
                     Touch(session);
@@ -251,7 +169,25 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         }
 
         _signals.TouchAll();
+        return End();
+    }
+
+    private void Begin(ShardOutput output, long commit)
+    {
+        output.Clear();
+        (_output, _commit) = (output, commit);
+    }
+
+    private ShardOutput End()
+    {
         EncodeTouched();
+        _output.Order();
+        foreach (var partition in Partitions)
+            _output.Clocks.Add((partition.Id, partition.Clock));
+        while (_bySnapshot.TryPeek(out var oldest) && oldest.Session.SnapshotCommit != oldest.Commit)
+            _bySnapshot.Dequeue();
+        var older = Math.Min(_bySnapshot.TryPeek(out var head) ? head.Commit : long.MaxValue, _signals.OldestSnapshot ?? long.MaxValue);
+        _output.OldestSnapshot = older == long.MaxValue ? null : older;
         return _output;
     }
 
@@ -268,26 +204,140 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         }
     }
 
+    /// <summary>First pass of a restore, over all commits in order: where each of our streams has its latest snapshot.</summary>
+    /// <returns>Nothing of interest.</returns>
+    public bool FindSnapshots(ReadOnlySpan<byte> states, int count, long commit)
+    {
+        var r = new ByteReader(states);
+        for (var i = 0; i < count; i++)
+        {
+            var kind = r.Byte();
+            var key = r.Block();
+            _ = r.Block();
+            _ = r.Block();
+            if (_partitions[IndexOf(key)] is null)
+                continue;
+            var lookup = _latestSnapshot.GetAlternateLookup<ReadOnlySpan<byte>>();
+            // After a compaction the log may begin with entries of streams whose snapshot comes later in it; those are history.
+            if (kind == SnapshotRecord)
+                lookup[key] = commit;
+            else if (kind == EntriesRecord)
+                lookup.TryAdd(key, -1);
+            else
+                throw new CorruptLogException($"Unknown kind {kind} of a stream's state in commit {commit}.");
+        }
+
+        return true;
+    }
+
+    /// <summary>Second pass, over the same commits: latest snapshots, and the entries after them through the same step code.</summary>
+    /// <returns>How many snapshots were taken up.</returns>
+    public int Restore(ReadOnlySpan<byte> states, int count, long commit)
+    {
+        var restored = 0;
+        var r = new ByteReader(states);
+        _emit = false;
+        for (var i = 0; i < count; i++)
+        {
+            var kind = r.Byte();
+            var key = r.Block();
+            var profile = r.Block();
+            var body = new ByteReader(r.Block());
+            if (_partitions[IndexOf(key)] is not { } partition)
+                continue;
+            var latest = _latestSnapshot.GetAlternateLookup<ReadOnlySpan<byte>>()[key];
+            if (latest < 0)
+                throw new CorruptLogException($"State entries of {Encoding.UTF8.GetString(key)} in commit {commit} have no snapshot.");
+            if (kind == SnapshotRecord && commit == latest)
+            {
+                RestoreSnapshot(partition, key, profile, commit, ref body);
+                restored++;
+            }
+            else if (commit > latest)
+            {
+                RestoreEntries(partition, key, ref body);
+            }
+        }
+
+        RunRestored();
+        return restored;
+    }
+
     /// <summary>Rebuilds one stream: latest snapshot, then its entries through the same step code. False if the partition isn't ours.</summary>
     public bool RestoreStream(RestoredStream stream)
     {
-        var partitionIndex = IndexOf(stream.Key);
-        if (_partitions[partitionIndex] is not { } partition)
+        if (_partitions[IndexOf(stream.Key)] is not { } partition)
             return false;
-        var profile = Array.Find(_profiles, p => p.Name == stream.Profile)
-            ?? throw new CorruptLogException($"Stored stream {Encoding.UTF8.GetString(stream.Key)} uses profile {stream.Profile}, which the configuration doesn't have. Restore the profile or start with an empty state folder.");
+        _emit = false;
+        var r = new ByteReader(stream.Snapshot);
+        RestoreSnapshot(partition, stream.Key, Encoding.UTF8.GetBytes(stream.Profile), 0, ref r);
+        foreach (var entries in stream.Entries)
+        {
+            var e = new ByteReader(entries);
+            RestoreEntries(partition, stream.Key, ref e);
+        }
+
+        RunRestored();
+        if (partition.Sessions.TryGetValue(stream.Key, out var session))
+            Expect(partition, session);
+        partition.SignalDeadline = _signals.NextDeadline(partition.Index);
+        return true;
+    }
+
+    /// <summary>Steps through the entries that were read; their effects are known already, but for the models'.</summary>
+    private void RunRestored()
+    {
+        RunWaves();
+        foreach (var (session, frames) in _restoring)
+            session.Frames = frames;
+        _restoring.Clear();
+        foreach (var touched in _touched)
+        {
+            touched.Touched = false;
+            touched.FirstFrame = touched.LastFrame = -1;
+        }
+
+        _touched.Clear();
+        _frames.Clear();
+        _frameValues.Clear();
+        _emit = true;
+    }
+
+    /// <summary>Ends a restore; afterwards batches may come.</summary>
+    /// <returns>How many streams the state log knows.</returns>
+    public int EndRestore()
+    {
+        var known = _latestSnapshot.Count;
+        _latestSnapshot.Clear();
+        _latestSnapshot.TrimExcess();
+        foreach (var partition in Partitions)
+        {
+            foreach (var session in partition.Sessions.Values)
+                Expect(partition, session);
+            partition.SignalDeadline = _signals.NextDeadline(partition.Index);
+        }
+
+        return known;
+    }
+
+    private void Expect(Partition partition, StreamSession session)
+    {
+        Count(session);
+        partition.Expect(session);
+    }
+
+    private void RestoreSnapshot(Partition partition, ReadOnlySpan<byte> key, ReadOnlySpan<byte> profileName, long commit, ref ByteReader r)
+    {
+        var profile = ProfileOf(profileName)
+            ?? throw new CorruptLogException($"Stored stream {Encoding.UTF8.GetString(key)} uses profile {Encoding.UTF8.GetString(profileName)}, which the configuration doesn't have. Restore the profile or start with an empty state folder.");
         if (profile.Profile.Signal != SignalKind.None)
         {
-            _emit = false;
-            partition.NextDeadline = Math.Min(partition.NextDeadline, _signals.Restore(stream, profile, partitionIndex));
-            _emit = true;
-            _output.Clear();
-            return true;
+            _signals.RestoreSnapshot(key.ToArray(), profile, partition.Index, commit, ref r);
+            return;
         }
 
         var shard = _perProfile[profile.Index];
-        var session = new StreamSession(stream.Key, profile, shard.Arena.Allocate(profile.Channels), partitionIndex) { SnapshotPosition = stream.SnapshotPosition };
-        var r = new ByteReader(stream.Snapshot);
+        var session = new StreamSession(key.ToArray(), profile, shard.Arena.Allocate(profile.Channels), partition.Index) { SnapshotCommit = commit };
         ReadHeader(ref r, session);
         foreach (var slot in session.Slots)
         {
@@ -298,40 +348,42 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
 
         partition.Sessions.Add(session.Key, session);
         shard.Sample.Add(session);
+        _streams++;
         NoteSnapshot(session);
-        _emit = false;
-        foreach (var entries in stream.Entries)
+    }
+
+    private void RestoreEntries(Partition partition, ReadOnlySpan<byte> key, ref ByteReader r)
+    {
+        if (!partition.Sessions.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(key, out var session))
         {
-            var e = new ByteReader(entries);
-            ReadHeader(ref e, session);
-            var n = e.Int32();
-            for (var i = 0; i < n; i++)
-            {
-                var work = new FrameWork { Session = session, Frame = e.Int64(), Kind = (FrameKind)e.Byte(), Length = e.Int64(), Version = e.Int32(), ValuesAt = _frameValues.Count, NextOfStream = -1 };
-                var values = e.Byte();
-                for (var c = 0; c < values; c++)
-                    _frameValues.Add(e.Double());
-                Schedule(work);
-                session.FramesSinceSnapshot++;
-            }
+            _signals.RestoreEntries(partition.Index, key, ref r);
+            return;
         }
 
-        var frameCount = session.Frames;
-        RunWaves();
-        session.Frames = frameCount;
-        foreach (var touched in _touched)
+        ReadHeader(ref r, session);
+        _restoring.Add((session, session.Frames));
+        Touch(session);
+        var n = r.Int32();
+        for (var i = 0; i < n; i++)
         {
-            touched.Touched = false;
-            touched.FirstFrame = touched.LastFrame = -1;
+            var work = new FrameWork { Session = session, Frame = r.Int64(), Kind = (FrameKind)r.Byte(), Length = r.Int64(), Version = r.Int32(), ValuesAt = _frameValues.Count, NextOfStream = -1 };
+            var values = r.Byte();
+            for (var c = 0; c < values; c++)
+                _frameValues.Add(r.Double());
+            Schedule(work);
+            session.FramesSinceSnapshot++;
+        }
+    }
+
+    private ProfileRuntime? ProfileOf(ReadOnlySpan<byte> name)
+    {
+        foreach (var profile in _profiles)
+        {
+            if (name.SequenceEqual(profile.NameBytes))
+                return profile;
         }
 
-        _touched.Clear();
-        _frames.Clear();
-        _frameValues.Clear();
-        _output.Clear();
-        _emit = true;
-        partition.NextDeadline = Math.Min(partition.NextDeadline, session.Aligner.Deadline);
-        return true;
+        return null;
     }
 
     /// <summary>Whether a stream lives here.</summary>
@@ -421,7 +473,6 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                 while (_work.Reader.TryRead(out var work))
                 {
                     var result = work();
-                    Volatile.Write(ref _heartbeat, Environment.TickCount64);
                     await _done.Writer.WriteAsync(result);
                 }
             }
@@ -491,7 +542,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
     {
         if (!_signals.TryTake(partition.Index, partition.Sessions.Count + _signals.Count(partition.Index), samples, i, out var deadline))
             return false;
-        partition.NextDeadline = Math.Min(partition.NextDeadline, deadline);
+        partition.SignalDeadline = Math.Min(partition.SignalDeadline, deadline);
         return true;
     }
 
@@ -527,6 +578,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                 shard.Model.Initialise(shard.Arena.Record(slot));
             partition.Sessions.Add(session.Key, session);
             shard.Sample.Add(session);
+            _streams++;
         }
         else if (!CheckChannels(session.Profile.Profile, samples, i))
         {
@@ -538,7 +590,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         {
             AlignFaulty(session, samples, i);
             Touch(session);
-            partition.NextDeadline = Math.Min(partition.NextDeadline, session.Aligner.Deadline);
+            partition.Expect(session);
             return;
         }
 
@@ -564,27 +616,25 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         }
 
         Touch(session);
-        partition.NextDeadline = Math.Min(partition.NextDeadline, session.Aligner.Deadline);
+        partition.Expect(session);
     }
 
     private void AlignTick(Partition partition)
     {
-        if (partition.NextDeadline > partition.Clock)
-            return;
-        partition.NextDeadline = long.MaxValue;
-        foreach (var session in InKeyOrder(partition))
+        _due.Clear();
+        partition.TakeDue(_due);
+        // In the order of keys, so that what they emit doesn't depend on when each was last looked at.
+        _due.Sort(static (a, b) => KeyComparer.Instance.Compare(a.Key, b.Key));
+        foreach (var session in _due)
         {
-            if (session.Aligner.Deadline <= partition.Clock)
-            {
-                _session = session;
-                session.Aligner.OnTick(partition.Clock, this);
-                Touch(session);
-            }
-
-            partition.NextDeadline = Math.Min(partition.NextDeadline, session.Aligner.Deadline);
+            _session = session;
+            session.Aligner.OnTick(partition.Clock, this);
+            Touch(session);
+            partition.Expect(session);
         }
 
-        partition.NextDeadline = Math.Min(partition.NextDeadline, _signals.OnTick(partition.Index, partition.Clock));
+        if (partition.SignalDeadline <= partition.Clock)
+            partition.SignalDeadline = _signals.OnTick(partition.Index, partition.Clock);
     }
 
     /// <summary>A value that can't be true is missing, yet the grid hears of it: its frame tells of a faulty sensor, not of silence.</summary>
@@ -631,10 +681,12 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         var stream = Encoding.UTF8.GetString(samples.Key(i));
         var payload = Encoding.UTF8.GetBytes(FormattableString.Invariant($"{UnixMicros.ToDateTimeOffset(samples.EventTime(i)):O} {string.Join(' ', samples.Values(i)[..Math.Min(samples.Values(i).Length, 255)].ToArray().Select(v => v.ToString("R", System.Globalization.CultureInfo.InvariantCulture)))}"));
         var letter = DeadLetter.Create(reason, "engine", _batch.DescribePosition(_lsn), detail, samples.Arrival(i), payload, stream);
-        Emit(_lsn, 2 * _sub++, OutputKind.DeadLetter, reason, samples.Arrival(i), _writer.DeadLetter(letter));
+        var start = _output.Json.Length;
+        _writer.DeadLetter(_output.Json, letter);
+        Emit(_lsn, 2 * _sub++, OutputKind.DeadLetter, reason, samples.Arrival(i), start);
     }
 
-    void ISignalHost.Emit(OutputKind kind, string stream, long timeMicros, ReadOnlySpan<byte> json) => Emit(_lsn, 2 * _sub++, kind, stream, timeMicros, json);
+    void ISignalHost.Emit(OutputKind kind, string stream, long timeMicros, int start) => Emit(_lsn, 2 * _sub++, kind, stream, timeMicros, start);
 
     void ISignalHost.Reject(SampleBatch samples, int i, string reason, string detail) => Reject(samples, i, reason, detail);
 
@@ -642,16 +694,17 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
 
     ResultWriter ISignalHost.Writer => _writer;
 
+    ByteWriter ISignalHost.Json => _output.Json;
+
     long ISignalHost.Clock => _clock;
 
     bool ISignalHost.Emits => _emit;
 
-    private void Emit(long lsn, int sub, OutputKind kind, string stream, long time, ReadOnlySpan<byte> json)
+    /// <summary>Outputs the JSON that begins at <paramref name="start"/>.</summary>
+    private void Emit(long lsn, int sub, OutputKind kind, string stream, long time, int start)
     {
-        if (!_emit)
-            return;
-        _output.Outputs.Add(new PendingOutput(lsn, sub, kind, stream, time, _output.Json.Length, json.Length));
-        _output.Json.Bytes(json);
+        _output.Outputs.Add(new PendingOutput(lsn, sub, kind, stream, time, start, _output.Json.Length - start));
+        _output.Results += kind == OutputKind.Result ? 1 : 0;
     }
 
     private void Touch(StreamSession session)
@@ -885,10 +938,15 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         var change = muted || work.Kind == FrameKind.Imputed ? EpisodeChange.None : session.Episode.OnFrame(session.Key, work.Frame, score, kind, direction);
         if (muted)
             return;
-        var time = work.Frame * profile.Runtime.IntervalMicros;
-        Emit(work.Lsn, 2 * work.Sub, OutputKind.Result, session.Name, time, _writer.Result(work, values, scores, score, kind, direction, forecasts, profile.Runtime.Profile.Explain ? profile : null));
-        if (change != EpisodeChange.None)
-            Emit(work.Lsn, (2 * work.Sub) + 1, OutputKind.Episode, session.Name, session.Episode.StartFrame * profile.Runtime.IntervalMicros, _writer.Episode(session, change == EpisodeChange.Closed));
+        var json = _output.Json;
+        var start = json.Length;
+        _writer.Result(json, work, values, scores, score, kind, direction, forecasts, profile.Runtime.Profile.Explain ? profile : null);
+        Emit(work.Lsn, 2 * work.Sub, OutputKind.Result, session.Name, work.Frame * profile.Runtime.IntervalMicros, start);
+        if (change == EpisodeChange.None)
+            return;
+        start = json.Length;
+        _writer.Episode(json, session, change == EpisodeChange.Closed);
+        Emit(work.Lsn, (2 * work.Sub) + 1, OutputKind.Episode, session.Name, session.Episode.StartFrame * profile.Runtime.IntervalMicros, start);
     }
 
     private void TouchOldSnapshots(long before)
@@ -896,35 +954,22 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         const int most = 256;
         for (var i = 0; i < most && _bySnapshot.TryPeek(out var oldest); i++)
         {
-            var (session, position) = oldest;
-            if (position >= before)
+            var (session, commit) = oldest;
+            if (commit >= before)
                 return;
             _bySnapshot.Dequeue();
-            if (session.SnapshotPosition != position)
+            if (session.SnapshotCommit != commit)
                 continue;
             session.FramesSinceSnapshot = session.Profile.SnapshotEvery;
             Touch(session);
         }
     }
 
-    /// <summary>Called after a commit: the streams' latest snapshots lie there.</summary>
-    public void Committed(long position)
-    {
-        foreach (var session in _output.Snapshots)
-        {
-            session.SnapshotPosition = position;
-            NoteSnapshot(session);
-        }
-
-        _output.Snapshots.Clear();
-        _signals.Committed(position);
-    }
-
     // A broker compacts by key; nobody needs to know there whose snapshot is the oldest.
     private void NoteSnapshot(StreamSession session)
     {
         if (!_single)
-            _bySnapshot.Enqueue((session, session.SnapshotPosition));
+            _bySnapshot.Enqueue((session, session.SnapshotCommit));
     }
 
     private int IndexOf(ReadOnlySpan<byte> key) => _single ? 0 : VirtualPartition.Of(key);
@@ -940,11 +985,11 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                 frames++;
             session.FramesSinceSnapshot += frames;
             // A full reset can't be told by entries; neither can a stream's first commit.
-            var snapshot = session.SnapshotPosition < 0 || session.FramesSinceSnapshot >= session.Profile.SnapshotEvery || HasReset(session);
+            var snapshot = session.SnapshotCommit < 0 || session.FramesSinceSnapshot >= session.Profile.SnapshotEvery || HasReset(session);
             w.Byte(snapshot ? SnapshotRecord : EntriesRecord);
             _output.StateSlots.Add(snapshot ? (byte)0 : frames == 0 ? HeaderSlot : (byte)session.FramesSinceSnapshot);
             w.Block(session.Key);
-            w.String(session.Profile.Name);
+            w.Block(session.Profile.NameBytes);
             var lengthAt = w.Length;
             w.Int32(0);
             session.Aligner.Write(w);
@@ -959,7 +1004,9 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                 }
 
                 session.FramesSinceSnapshot = 0;
-                _output.Snapshots.Add(session);
+                // Commits become durable in order or not at all, so the next may count on this one.
+                session.SnapshotCommit = _commit;
+                NoteSnapshot(session);
             }
             else
             {
@@ -980,15 +1027,35 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
 
             w.PatchInt32(lengthAt, w.Length - lengthAt - 4);
             _output.StateCount++;
+            Count(session);
             session.FirstFrame = session.LastFrame = -1;
         }
 
         _touched.Clear();
         _frames.Clear();
         _frameValues.Clear();
-        _output.StateCount += _signals.EncodeTouched(w, _output.StateSlots);
+        _output.StateCount += _signals.EncodeTouched(w, _output.StateSlots, _commit);
         _output.Frames += _signals.Findings;
         _signals.Findings = 0;
+    }
+
+    /// <summary>Keeps the numbers for status views up to date, so that nobody has to go through a million streams for them.</summary>
+    private void Count(StreamSession session)
+    {
+        var severity = session.Episode.IsOpen ? Math.Max(0, EpisodeTracker.Severities.IndexOf(EpisodeTracker.Severity(session.Episode.PeakScore))) : -1;
+        if (severity != session.CountedSeverity)
+        {
+            if (session.CountedSeverity >= 0)
+                _openBySeverity[session.CountedSeverity]--;
+            if (severity >= 0)
+                _openBySeverity[severity]++;
+            session.CountedSeverity = (sbyte)severity;
+        }
+
+        if (session.Aligner.IsStale == session.CountedStale)
+            return;
+        session.CountedStale = !session.CountedStale;
+        _stale += session.CountedStale ? 1 : -1;
     }
 
     private bool HasReset(StreamSession session)
@@ -1015,6 +1082,11 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
     /// <summary>One partition's streams and clock.</summary>
     internal sealed class Partition(int index, int id, int profiles)
     {
+        // Every stream that waits for anything is in it once, under a time no later than its deadline: deadlines only move back.
+        private readonly PriorityQueue<StreamSession, long> _deadlines = new();
+        private long _nextDeadline = long.MaxValue;
+        private long _signalDeadline = long.MaxValue;
+
         /// <summary>Place in a <see cref="LogBatch"/>.</summary>
         public int Index { get; } = index;
 
@@ -1025,17 +1097,48 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         public long Clock { get; set; } = long.MinValue;
 
         /// <summary>Earliest time at which silence may close a frame here; read by the ticker.</summary>
-        public long NextDeadline
+        public long NextDeadline => Math.Min(Volatile.Read(ref _nextDeadline), SignalDeadline);
+
+        /// <summary>The same for its signals alone.</summary>
+        public long SignalDeadline
         {
-            get => Volatile.Read(ref _nextDeadline);
-            set => Volatile.Write(ref _nextDeadline, value);
+            get => Volatile.Read(ref _signalDeadline);
+            set => Volatile.Write(ref _signalDeadline, value);
         }
 
         public int[] ActiveVersion { get; } = new int[profiles];
 
         public Dictionary<byte[], StreamSession> Sessions { get; } = new(KeyComparer.Instance);
 
-        private long _nextDeadline = long.MaxValue;
+        /// <summary>Looks after a stream's deadline from now on.</summary>
+        public void Expect(StreamSession session)
+        {
+            var deadline = session.Aligner.Deadline;
+            if (deadline >= session.ExpectedAt)
+                return;
+            // Earlier than what it waits under, or not waiting: its older place, if it has one, is passed over when it comes up.
+            session.ExpectedAt = deadline;
+            _deadlines.Enqueue(session, deadline);
+            Volatile.Write(ref _nextDeadline, _deadlines.TryPeek(out _, out var next) ? next : long.MaxValue);
+        }
+
+        /// <summary>The streams whose deadline the clock has reached.</summary>
+        public void TakeDue(List<StreamSession> due)
+        {
+            while (_deadlines.TryPeek(out var session, out var at) && at <= Clock)
+            {
+                _deadlines.Dequeue();
+                if (at != session.ExpectedAt)
+                    continue;
+                session.ExpectedAt = long.MaxValue;
+                if (session.Aligner.Deadline <= Clock)
+                    due.Add(session);
+                else
+                    Expect(session);
+            }
+
+            Volatile.Write(ref _nextDeadline, _deadlines.TryPeek(out _, out var next) ? next : long.MaxValue);
+        }
     }
 
     private sealed class ModelBlock(LstmWorkspace? workspace)
@@ -1123,7 +1226,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
     }
 }
 
-/// <summary>What the state log knows of one stream.</summary>
+/// <summary>What a changelog knows of one stream.</summary>
 internal sealed class RestoredStream
 {
     public required byte[] Key { get; init; }
@@ -1131,8 +1234,6 @@ internal sealed class RestoredStream
     public required string Profile { get; init; }
 
     public required byte[] Snapshot { get; set; }
-
-    public long SnapshotPosition { get; set; }
 
     public List<byte[]> Entries { get; } = [];
 }

@@ -35,8 +35,16 @@ internal sealed class StreamSession
     /// <summary>Frames processed since the stream was born; drives the forecast's thinning.</summary>
     public long Frames { get; set; }
 
-    /// <summary>State-log position of the commit with this stream's latest snapshot, or −1.</summary>
-    public long SnapshotPosition { get; set; } = -1;
+    /// <summary>Number of the commit with this stream's latest snapshot, or −1.</summary>
+    public long SnapshotCommit { get; set; } = -1;
+
+    /// <summary>The time under which its partition looks after its deadline; long.MaxValue = not at all.</summary>
+    public long ExpectedAt { get; set; } = long.MaxValue;
+
+    /// <summary>What the shard's numbers hold of it.</summary>
+    public bool CountedStale { get; set; }
+
+    public sbyte CountedSeverity { get; set; } = -1;
 
     /// <summary>Frames since that snapshot; the offset staggers streams that were born together.</summary>
     public int FramesSinceSnapshot { get; set; }

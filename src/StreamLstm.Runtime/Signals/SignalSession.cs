@@ -69,7 +69,8 @@ internal sealed class SignalSession : ISignalRun
     /// <summary>Partition clock at which silence makes the stream stale.</summary>
     public long Deadline => IsStale || LastArrival == long.MinValue ? long.MaxValue : LastArrival + (long)Profile.Profile.MaxWait.TotalMicroseconds;
 
-    public long SnapshotPosition { get; set; } = -1;
+    /// <summary>Number of the commit with its latest snapshot, or −1.</summary>
+    public long SnapshotCommit { get; set; } = -1;
 
     /// <summary>Bytes of input since the latest snapshot; born at a different place each, so that they don't all come at once.</summary>
     public long BytesSinceSnapshot { get; set; }
@@ -119,7 +120,7 @@ internal sealed class SignalSession : ISignalRun
     public byte Encode(ByteWriter w, long snapshotBytes)
     {
         BytesSinceSnapshot += _inputs.Length;
-        var snapshot = SnapshotPosition < 0 || MustSnapshot || BytesSinceSnapshot >= snapshotBytes || _entries >= MostEntries;
+        var snapshot = SnapshotCommit < 0 || MustSnapshot || BytesSinceSnapshot >= snapshotBytes || _entries >= MostEntries;
         _entries = snapshot ? 0 : _entries + 1;
         w.Byte(snapshot ? Shard.SnapshotRecord : Shard.EntriesRecord);
         w.Block(Key);
@@ -159,9 +160,8 @@ internal sealed class SignalSession : ISignalRun
         return (byte)_entries;
     }
 
-    public void Restore(RestoredStream stream, ISignalReceiver receiver)
+    public void RestoreSnapshot(ref ByteReader r)
     {
-        var r = new ByteReader(stream.Snapshot);
         ReadHeader(ref r);
         LastArrival = r.Int64();
         IsStale = r.Byte() != 0;
@@ -174,30 +174,29 @@ internal sealed class SignalSession : ISignalRun
             v = r.Double();
         r.Floats(Monitor.Words);
         r.Floats(Monitor.MoreWords);
-        SnapshotPosition = stream.SnapshotPosition;
-        foreach (var entries in stream.Entries)
-        {
-            var e = new ByteReader(entries);
-            ReadHeader(ref e);
-            for (var n = e.Int32(); n > 0; n--)
-            {
-                if (e.Byte() == InputSilence)
-                {
-                    Silence(receiver);
-                    continue;
-                }
+    }
 
-                var (first, clock) = (e.Int64(), e.Int64());
-                var values = new float[e.Int32()];
-                e.Floats(values);
-                Add(first, clock, values, receiver);
+    public void RestoreEntries(ref ByteReader r, ISignalReceiver receiver)
+    {
+        ReadHeader(ref r);
+        for (var n = r.Int32(); n > 0; n--)
+        {
+            if (r.Byte() == InputSilence)
+            {
+                Silence(receiver);
+                continue;
             }
 
-            BytesSinceSnapshot += _inputs.Length;
-            _inputs.Clear();
-            _inputCount = 0;
-            _entries++;
+            var (first, clock) = (r.Int64(), r.Int64());
+            var values = new float[r.Int32()];
+            r.Floats(values);
+            Add(first, clock, values, receiver);
         }
+
+        BytesSinceSnapshot += _inputs.Length;
+        _inputs.Clear();
+        _inputCount = 0;
+        _entries++;
     }
 
     void ISignalRun.OnRun(ReadOnlySpan<float> values)

@@ -14,13 +14,16 @@ namespace StreamLstm.Runtime.Signals;
 internal interface ISignalHost
 {
     /// <summary>Publishes something because of the entry at hand.</summary>
-    void Emit(OutputKind kind, string stream, long timeMicros, ReadOnlySpan<byte> json);
+    /// <param name="start">Where its JSON begins in <see cref="Json"/>.</param>
+    void Emit(OutputKind kind, string stream, long timeMicros, int start);
 
     void Reject(SampleBatch samples, int i, string reason, string detail);
 
     OutcomeCounts Outcomes { get; }
 
     ResultWriter Writer { get; }
+
+    ByteWriter Json { get; }
 
     /// <summary>Partition clock of the entry at hand.</summary>
     long Clock { get; }
@@ -42,8 +45,7 @@ internal sealed class SignalShard(ISignalHost host, ProfileSelector selector, Pr
 
     private readonly Dictionary<byte[], SignalSession>[] _sessions = [.. Enumerable.Range(0, partitions).Select(_ => new Dictionary<byte[], SignalSession>(KeyComparer.Instance))];
     private readonly List<SignalSession> _touched = [];
-    private readonly List<SignalSession> _snapshots = [];
-    private readonly Queue<(SignalSession Session, long Position)> _bySnapshot = new();
+    private readonly Queue<(SignalSession Session, long Commit)> _bySnapshot = new();
     private float[] _values = new float[1024];
     private SignalSession _session = null!;
 
@@ -61,14 +63,14 @@ internal sealed class SignalShard(ISignalHost host, ProfileSelector selector, Pr
 
     private IEnumerable<SignalSession> All => _sessions.SelectMany(p => p.Values);
 
-    /// <summary>State-log position of the snapshot written longest ago, or null without streams.</summary>
+    /// <summary>The commit with the snapshot written longest ago, or null without streams.</summary>
     public long? OldestSnapshot
     {
         get
         {
-            while (_bySnapshot.TryPeek(out var oldest) && oldest.Session.SnapshotPosition != oldest.Position)
+            while (_bySnapshot.TryPeek(out var oldest) && oldest.Session.SnapshotCommit != oldest.Commit)
                 _bySnapshot.Dequeue();
-            return _bySnapshot.TryPeek(out var head) ? head.Position : null;
+            return _bySnapshot.TryPeek(out var head) ? head.Commit : null;
         }
     }
 
@@ -183,29 +185,46 @@ internal sealed class SignalShard(ISignalHost host, ProfileSelector selector, Pr
         if (time < settings.MuteBeforeMicros)
             return;
         var change = session.Episode.OnFrame(session.Key, time, finding.Score, finding.Kind, finding.Direction);
-        host.Emit(OutputKind.Result, session.Name, time, host.Writer.Signal(session, time, host.Clock, finding, channels));
-        if (change != EpisodeChange.None)
-            host.Emit(OutputKind.Episode, session.Name, session.Episode.StartFrame, host.Writer.SignalEpisode(session, change == EpisodeChange.Closed));
+        var start = host.Json.Length;
+        host.Writer.Signal(host.Json, session, time, host.Clock, finding, channels);
+        host.Emit(OutputKind.Result, session.Name, time, start);
+        if (change == EpisodeChange.None)
+            return;
+        start = host.Json.Length;
+        host.Writer.SignalEpisode(host.Json, session, change == EpisodeChange.Closed);
+        host.Emit(OutputKind.Episode, session.Name, session.Episode.StartFrame, start);
     }
 
-    /// <returns>When the stream becomes stale.</returns>
-    public long Restore(RestoredStream stream, ProfileRuntime profile, int partition)
+    public void RestoreSnapshot(byte[] key, ProfileRuntime profile, int partition, long commit, ref ByteReader r)
     {
-        var session = new SignalSession(stream.Key, profile, partition);
-        _session = session;
-        session.Restore(stream, this);
+        var session = new SignalSession(key, profile, partition) { SnapshotCommit = commit };
+        session.RestoreSnapshot(ref r);
         _sessions[partition].Add(session.Key, session);
         NoteSnapshot(session);
-        return session.Deadline;
+    }
+
+    public void RestoreEntries(int partition, ReadOnlySpan<byte> key, ref ByteReader r)
+    {
+        _session = _sessions[partition].GetAlternateLookup<ReadOnlySpan<byte>>()[key];
+        _session.RestoreEntries(ref r, this);
+    }
+
+    /// <summary>When the next of a partition's streams becomes stale.</summary>
+    public long NextDeadline(int partition)
+    {
+        var next = long.MaxValue;
+        foreach (var session in _sessions[partition].Values)
+            next = Math.Min(next, session.Deadline);
+        return next;
     }
 
     public void TouchOldSnapshots(long before)
     {
         const int most = 256;
-        for (var i = 0; i < most && _bySnapshot.TryPeek(out var oldest) && oldest.Position < before; i++)
+        for (var i = 0; i < most && _bySnapshot.TryPeek(out var oldest) && oldest.Commit < before; i++)
         {
             _bySnapshot.Dequeue();
-            if (oldest.Session.SnapshotPosition != oldest.Position)
+            if (oldest.Session.SnapshotCommit != oldest.Commit)
                 continue;
             oldest.Session.MustSnapshot = true;
             Touch(oldest.Session);
@@ -217,7 +236,7 @@ internal sealed class SignalShard(ISignalHost host, ProfileSelector selector, Pr
     {
         foreach (var session in _sessions.SelectMany(p => p.Values.OrderBy(s => s.Key, KeyComparer.Instance)))
         {
-            if (session.BytesSinceSnapshot == 0 && session.SnapshotPosition >= 0)
+            if (session.BytesSinceSnapshot == 0 && session.SnapshotCommit >= 0)
                 continue;
             session.MustSnapshot = true;
             Touch(session);
@@ -226,31 +245,23 @@ internal sealed class SignalShard(ISignalHost host, ProfileSelector selector, Pr
 
     /// <summary>Writes the state of the touched streams; returns their number.</summary>
     /// <param name="slots">Gets the slot of each, see <see cref="ShardOutput.StateSlots"/>.</param>
-    public int EncodeTouched(ByteWriter w, List<byte> slots)
+    /// <param name="commit">Number of the commit that they go into.</param>
+    public int EncodeTouched(ByteWriter w, List<byte> slots, long commit)
     {
         foreach (var session in _touched)
         {
             session.Touched = false;
             var slot = session.Encode(w, SnapshotTimes * session.StateBytes);
             slots.Add(slot);
-            if (slot == 0)
-                _snapshots.Add(session);
+            if (slot != 0)
+                continue;
+            session.SnapshotCommit = commit;
+            NoteSnapshot(session);
         }
 
         var n = _touched.Count;
         _touched.Clear();
         return n;
-    }
-
-    public void Committed(long position)
-    {
-        foreach (var session in _snapshots)
-        {
-            session.SnapshotPosition = position;
-            NoteSnapshot(session);
-        }
-
-        _snapshots.Clear();
     }
 
     public bool Holds(int partition, byte[] key) => _sessions[partition].ContainsKey(key);
@@ -280,7 +291,7 @@ internal sealed class SignalShard(ISignalHost host, ProfileSelector selector, Pr
     private void NoteSnapshot(SignalSession session)
     {
         if (_sessions.Length > 1)
-            _bySnapshot.Enqueue((session, session.SnapshotPosition));
+            _bySnapshot.Enqueue((session, session.SnapshotCommit));
     }
 
     private void Touch(SignalSession session)

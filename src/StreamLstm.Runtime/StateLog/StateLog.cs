@@ -1,4 +1,4 @@
-using System.Text;
+using Microsoft.Win32.SafeHandles;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Sharding;
 using StreamLstm.Runtime.Storage;
@@ -13,6 +13,9 @@ internal sealed class CommitHeader
     /// <summary>Journal position of the first entry that is not in this commit.</summary>
     public long JournalNext { get; set; }
 
+    /// <summary>Where the commit's outputs lie in the state log, or −1 if it has none. What a crash left of another attempt isn't meant.</summary>
+    public long OutputsAt { get; set; } = -1;
+
     /// <summary>[64] partition clocks, Unix microseconds.</summary>
     public long[] Clocks { get; } = [.. Enumerable.Repeat(long.MinValue, VirtualPartition.Count)];
 
@@ -23,41 +26,78 @@ internal sealed class CommitHeader
     public SortedDictionary<string, SinkMark> SinkMarks { get; } = new(StringComparer.Ordinal);
 }
 
+/// <summary>One commit as it was read back.</summary>
+/// <param name="States">Per shard of that time how many streams, and their encoded states; valid until the next one is read.</param>
+internal readonly record struct StoredCommit(CommitHeader Header, IReadOnlyList<(int Count, ReadOnlyMemory<byte> Bytes)> States);
+
 /// <summary>
-/// Commits on local disk: one record holds input position, clocks, versions, state of the touched streams and the results (the
-/// outbox), so all of it becomes durable at once. Record:
-/// <c>[kind u8 = 1][sequence i64][journal next i64][64 × clock i64][n × {profile, version i32}][n × {source, position}]
-/// [n × {sink, commit i64, length i64}][n state records][n × {kind u8, stream, time i64, revision i32, json block}]</c>;
-/// counts are i32, strings and blocks length-prefixed. Old segments are deleted once every stream has a newer snapshot and every
-/// sink has their results.
+/// Commits on local disk. A commit is two records, flushed together: first the results (the outbox), if there are any, then input
+/// position, clocks, versions and the state of the touched streams. The log is cut at the first record that isn't whole, so the second
+/// never stands without the first; alone, the first counts for nothing. A restore passes over the results.
+/// <list type="bullet">
+/// <item>outputs: <c>[kind u8 = 2][version u8][sequence i64][n × {kind u8, stream, time i64, revision i32, json block}]</c></item>
+/// <item>commit: <c>[kind u8 = 1][version u8][sequence i64][journal next i64][position of the outputs i64][64 × clock i64][n × {profile, version i32}][n × {source,
+/// position}][n × {sink, commit i64, length i64}][n × {count i32, state records block}]</c></item>
+/// </list>
+/// Counts are i32, strings and blocks length-prefixed. Commits are numbered without gaps. Old segments are deleted once every stream has
+/// a newer snapshot and every sink has their results.
 /// </summary>
 internal sealed class StateLog : IDisposable
 {
     private const byte KindCommit = 1;
+    private const byte KindOutputs = 2;
+    private const byte Version = 1;
+
     private readonly RecordLog _log;
     private readonly ByteWriter _record = new();
-    private readonly List<(long Commit, long Position)> _restored = [];
+    private readonly Lock _gate = new();
+    private readonly List<(long Commit, long Position)> _commits = [];
 
-    public StateLog(string directory, long segmentBytes) => _log = new RecordLog(directory, segmentBytes);
+    public StateLog(string directory, long segmentBytes, Action<SafeFileHandle>? sync = null) => _log = new RecordLog(directory, segmentBytes, sync);
 
     public long Bytes => _log.Bytes;
 
-    public long End => _log.End;
-
-    /// <summary>Streams with snapshots before this position hold back the deletion of the oldest segment.</summary>
-    public long? CompactBefore => _log.SecondSegmentStart;
-
-    /// <summary>The commits that <see cref="Restore"/> read, oldest first, and where they lie.</summary>
-    public IReadOnlyList<(long Commit, long Position)> RestoredCommits => _restored;
-
-    /// <summary>Appends a commit and waits for the disk; returns its position.</summary>
-    public long Commit(CommitHeader header, IReadOnlyList<ShardOutput> shards, IReadOnlyList<OutputRecord> outputs)
+    /// <summary>Streams with snapshots in commits before this one hold back the deletion of the oldest segment; null if there is only one.</summary>
+    public long? CompactBefore
     {
+        get
+        {
+            if (_log.SecondSegmentStart is not { } start)
+                return null;
+            lock (_gate)
+            {
+                foreach (var (commit, position) in _commits)
+                {
+                    if (position >= start)
+                        return commit;
+                }
+            }
+
+            return null;
+        }
+    }
+
+    /// <summary>The oldest commit that can be read back, or null for an empty log.</summary>
+    public long? OldestCommit
+    {
+        get
+        {
+            lock (_gate)
+                return _commits.Count > 0 ? _commits[0].Commit : null;
+        }
+    }
+
+    /// <summary>Appends a commit and waits for the disk.</summary>
+    public void Commit(CommitHeader header, IReadOnlyList<ShardOutput> shards, IReadOnlyList<OutputRecord> outputs)
+    {
+        header.OutputsAt = outputs.Count > 0 ? StageOutputs(header.Sequence, outputs) : -1;
         var w = _record;
         w.Clear();
         w.Byte(KindCommit);
+        w.Byte(Version);
         w.Int64(header.Sequence);
         w.Int64(header.JournalNext);
+        w.Int64(header.OutputsAt);
         foreach (var clock in header.Clocks)
             w.Int64(clock);
         w.Int32(header.ActiveVersions.Count);
@@ -89,9 +129,84 @@ internal sealed class StateLog : IDisposable
             w.Block(shard.State.Written);
         }
 
-        w.Int32(outputs.Count);
-        foreach (var output in outputs)
+        var staged = _log.Stage(w.Written);
+        _log.Flush();
+        lock (_gate)
+            _commits.Add((header.Sequence, header.OutputsAt < 0 ? staged : header.OutputsAt));
+    }
+
+    /// <summary>Every commit, oldest first; may be read more than once.</summary>
+    public IEnumerable<StoredCommit> Read()
+    {
+        var buffer = new byte[1 << 20];
+        var position = _log.Start;
+        var last = 0L;
+        lock (_gate)
+            _commits.Clear();
+        while (_log.TryReadKind(position, out var kind, out var next))
         {
+            if (kind == KindOutputs)
+            {
+                position = next;
+                continue;
+            }
+
+            if (!_log.TryRead(position, ref buffer, out var length, out next))
+                throw new CorruptLogException($"The commit at position {position} has gone.");
+            var (header, states) = ReadCommit(buffer.AsMemory(0, length), position);
+            if (last != 0 && header.Sequence != last + 1)
+                throw new CorruptLogException($"Commit {header.Sequence} at position {position} follows commit {last}: what lies between is damaged.");
+            last = header.Sequence;
+            lock (_gate)
+                _commits.Add((last, header.OutputsAt < _log.Start ? position : header.OutputsAt));
+            yield return new StoredCommit(header, states);
+            position = next;
+        }
+    }
+
+    /// <summary>
+    /// The outputs of the commits after <paramref name="after"/> that <see cref="Read"/> found, oldest first. Begins at the first of
+    /// them, since a compaction may delete what lies before it meanwhile.
+    /// </summary>
+    public IEnumerable<(long Commit, IReadOnlyList<OutputRecord> Outputs)> OutputsAfter(long after, long upTo)
+    {
+        long position;
+        lock (_gate)
+        {
+            var first = _commits.FindIndex(c => c.Commit > after);
+            if (first < 0 || _commits[first].Commit > upTo)
+                return [];
+            position = _commits[first].Position;
+        }
+
+        return OutputsFrom(position, upTo);
+    }
+
+    /// <summary>Deletes whole segments before the commits given: every stream has a snapshot in the first or later, every sink has what lies before the second.</summary>
+    public void Compact(long oldestSnapshot, long undelivered)
+    {
+        lock (_gate)
+        {
+            var keep = Math.Min(oldestSnapshot, undelivered);
+            var position = _commits.Find(c => c.Commit >= keep) is { Commit: > 0 } first ? first.Position : _commits[^1].Position;
+            _log.TruncateBefore(position);
+            _commits.RemoveRange(0, Math.Max(0, _commits.FindIndex(c => c.Position >= _log.Start)));
+        }
+    }
+
+    public void Dispose() => _log.Dispose();
+
+    private long StageOutputs(long sequence, IReadOnlyList<OutputRecord> outputs)
+    {
+        var w = _record;
+        w.Clear();
+        w.Byte(KindOutputs);
+        w.Byte(Version);
+        w.Int64(sequence);
+        w.Int32(outputs.Count);
+        for (var i = 0; i < outputs.Count; i++)
+        {
+            var output = outputs[i];
             w.Byte((byte)output.Kind);
             w.String(output.Stream);
             w.Int64(output.TimeMicros);
@@ -99,76 +214,65 @@ internal sealed class StateLog : IDisposable
             w.Block(output.Json.Span);
         }
 
-        var position = _log.Append(w.Written);
-        _log.Flush();
-        return position;
+        return _log.Stage(w.Written);
     }
 
-    /// <summary>Reads every commit; returns the newest header, or null for an empty log.</summary>
-    public CommitHeader? Restore(Dictionary<byte[], RestoredStream> streams)
+    private IEnumerable<(long Commit, IReadOnlyList<OutputRecord> Outputs)> OutputsFrom(long position, long upTo)
     {
-        CommitHeader? newest = null;
-        // After a compaction the log may begin with entries of streams whose snapshot comes later in it; those are history.
-        var withoutSnapshot = new Dictionary<byte[], long>(KeyComparer.Instance);
         var buffer = new byte[1 << 20];
-        var position = _log.Start;
-        _restored.Clear();
+        IReadOnlyList<OutputRecord> outputs = [];
+        var outputsAt = -1L;
         while (_log.TryRead(position, ref buffer, out var length, out var next))
         {
-            var r = new ByteReader(buffer.AsSpan(0, length));
-            newest = ReadHeader(ref r, position);
-            _restored.Add((newest.Sequence, position));
-            var shards = r.Int32();
-            for (var s = 0; s < shards; s++)
+            if (buffer[0] == KindOutputs)
             {
-                var n = r.Int32();
-                ReadStreams(r.Block(), n, position, streams, withoutSnapshot);
+                (outputsAt, outputs) = (position, ReadOutputs(buffer.AsSpan(0, length), position));
+            }
+            else
+            {
+                var header = HeaderOf(buffer.AsSpan(0, length), position);
+                if (header.Sequence > upTo)
+                    yield break;
+                yield return (header.Sequence, header.OutputsAt == outputsAt ? outputs : []);
             }
 
             position = next;
         }
-
-        foreach (var (key, at) in withoutSnapshot)
-        {
-            if (!streams.ContainsKey(key))
-                throw new CorruptLogException($"State entries of {Encoding.UTF8.GetString(key)} at position {at} have no snapshot.");
-        }
-
-        return newest;
     }
 
-    /// <summary>
-    /// The outputs of the restored commits after <paramref name="after"/>, oldest first. Begins at the first of them, since a compaction
-    /// may delete what lies before it meanwhile.
-    /// </summary>
-    public IEnumerable<(long Commit, IReadOnlyList<OutputRecord> Outputs)> OutputsAfter(long after, long upTo)
+    private static void CheckVersion(byte version, string what, long position)
     {
-        var buffer = new byte[1 << 20];
-        var first = _restored.FindIndex(c => c.Commit > after);
-        if (first < 0)
-            yield break;
-        var position = _restored[first].Position;
-        while (_log.TryRead(position, ref buffer, out var length, out var next))
-        {
-            var (sequence, outputs) = ReadOutputs(buffer.AsSpan(0, length), position, after);
-            if (sequence > upTo)
-                yield break;
-            if (sequence > after)
-                yield return (sequence, outputs);
-            position = next;
-        }
+        if (version != Version)
+            throw new CorruptLogException($"{what} at position {position} of the state log has format version {version}; this build reads version {Version}.");
     }
 
-    /// <summary>Deletes segments all of whose streams have newer snapshots and whose outputs every sink has.</summary>
-    public void Compact(long oldestSnapshot, long deliveredPosition) => _log.TruncateBefore(Math.Min(oldestSnapshot, deliveredPosition));
+    private static (CommitHeader Header, List<(int Count, ReadOnlyMemory<byte> Bytes)> States) ReadCommit(ReadOnlyMemory<byte> record, long position)
+    {
+        var r = new ByteReader(record.Span);
+        var header = ReadHeader(ref r, position);
+        var states = new List<(int, ReadOnlyMemory<byte>)>();
+        for (var n = r.Int32(); n > 0; n--)
+        {
+            var count = r.Int32();
+            var bytes = r.Block();
+            states.Add((count, record.Slice(r.Position - bytes.Length, bytes.Length)));
+        }
 
-    public void Dispose() => _log.Dispose();
+        return (header, states);
+    }
+
+    private static CommitHeader HeaderOf(ReadOnlySpan<byte> record, long position)
+    {
+        var r = new ByteReader(record);
+        return ReadHeader(ref r, position);
+    }
 
     private static CommitHeader ReadHeader(ref ByteReader r, long position)
     {
         if (r.Byte() is var kind && kind != KindCommit)
             throw new CorruptLogException($"Unknown state record kind {kind} at position {position}.");
-        var header = new CommitHeader { Sequence = r.Int64(), JournalNext = r.Int64() };
+        CheckVersion(r.Byte(), "The commit", position);
+        var header = new CommitHeader { Sequence = r.Int64(), JournalNext = r.Int64(), OutputsAt = r.Int64() };
         for (var i = 0; i < header.Clocks.Length; i++)
             header.Clocks[i] = r.Int64();
         for (var n = r.Int32(); n > 0; n--)
@@ -180,45 +284,15 @@ internal sealed class StateLog : IDisposable
         return header;
     }
 
-    private static (long Sequence, IReadOnlyList<OutputRecord> Outputs) ReadOutputs(ReadOnlySpan<byte> record, long position, long after)
+    private static OutputRecord[] ReadOutputs(ReadOnlySpan<byte> record, long position)
     {
         var r = new ByteReader(record);
-        var header = ReadHeader(ref r, position);
-        if (header.Sequence <= after)
-            return (header.Sequence, []);
-        for (var n = r.Int32(); n > 0; n--)
-        {
-            _ = r.Int32();
-            _ = r.Block();
-        }
-
+        _ = r.Byte();
+        CheckVersion(r.Byte(), "The outbox record", position);
+        _ = r.Int64();
         var outputs = new OutputRecord[r.Int32()];
         for (var i = 0; i < outputs.Length; i++)
             outputs[i] = new OutputRecord((OutputKind)r.Byte(), r.String(), r.Int64(), r.Int32(), r.Block().ToArray());
-        return (header.Sequence, outputs);
-    }
-
-    /// <summary>Keeps, per stream, its latest snapshot and the entries after it, still encoded.</summary>
-    private static void ReadStreams(ReadOnlySpan<byte> blob, int count, long position, Dictionary<byte[], RestoredStream> streams, Dictionary<byte[], long> withoutSnapshot)
-    {
-        var r = new ByteReader(blob);
-        for (var i = 0; i < count; i++)
-        {
-            var kind = r.Byte();
-            var key = r.Block().ToArray();
-            var profile = r.String();
-            var body = r.Block().ToArray();
-            if (kind == Shard.SnapshotRecord)
-            {
-                streams[key] = new RestoredStream { Key = key, Profile = profile, Snapshot = body, SnapshotPosition = position };
-            }
-            else
-            {
-                if (streams.TryGetValue(key, out var stream))
-                    stream.Entries.Add(body);
-                else
-                    withoutSnapshot.TryAdd(key, position);
-            }
-        }
+        return outputs;
     }
 }

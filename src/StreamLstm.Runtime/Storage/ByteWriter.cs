@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -5,7 +6,7 @@ using System.Text;
 namespace StreamLstm.Runtime.Storage;
 
 /// <summary>A growing little-endian buffer for log records. Reused; not thread-safe.</summary>
-internal sealed class ByteWriter
+internal sealed class ByteWriter : IBufferWriter<byte>
 {
     private byte[] _buffer = new byte[1024];
 
@@ -16,6 +17,24 @@ internal sealed class ByteWriter
     public ReadOnlyMemory<byte> Memory(int start, int length) => _buffer.AsMemory(start, length);
 
     public void Clear() => Length = 0;
+
+    /// <summary>Takes back what was written after a length.</summary>
+    public void Truncate(int length) => Length = length;
+
+    /// <summary>Room for <paramref name="n"/> bytes, written once <see cref="Advance"/> says so.</summary>
+    public Span<byte> GetSpan(int n = 0)
+    {
+        Grow(Math.Max(n, 256));
+        return _buffer.AsSpan(Length);
+    }
+
+    public Memory<byte> GetMemory(int n = 0)
+    {
+        Grow(Math.Max(n, 256));
+        return _buffer.AsMemory(Length);
+    }
+
+    public void Advance(int n) => Length += n;
 
     public void Byte(byte v) => Reserve(1)[0] = v;
 
@@ -28,6 +47,9 @@ internal sealed class ByteWriter
     public void Double(double v) => BinaryPrimitives.WriteDoubleLittleEndian(Reserve(8), v);
 
     public void Bytes(ReadOnlySpan<byte> v) => v.CopyTo(Reserve(v.Length));
+
+    /// <summary>A text of ASCII characters, without its length.</summary>
+    public void Ascii(string v) => Encoding.ASCII.GetBytes(v, Reserve(v.Length));
 
     /// <summary>Length-prefixed bytes.</summary>
     public void Block(ReadOnlySpan<byte> v)
@@ -47,16 +69,24 @@ internal sealed class ByteWriter
 
     public void Halves(ReadOnlySpan<Half> v) => Bytes(MemoryMarshal.AsBytes(v));
 
+    /// <summary>Overwrites an earlier byte.</summary>
+    public void Patch(int at, byte v) => _buffer[at] = v;
+
     /// <summary>Overwrites an earlier Int32, for counts known only afterwards.</summary>
     public void PatchInt32(int at, int v) => BinaryPrimitives.WriteInt32LittleEndian(_buffer.AsSpan(at), v);
 
     private Span<byte> Reserve(int n)
     {
-        if (Length + n > _buffer.Length)
-            Array.Resize(ref _buffer, Math.Max(_buffer.Length * 2, Length + n));
+        Grow(n);
         var span = _buffer.AsSpan(Length, n);
         Length += n;
         return span;
+    }
+
+    private void Grow(int n)
+    {
+        if (Length + n > _buffer.Length)
+            Array.Resize(ref _buffer, Math.Max(_buffer.Length * 2, Length + n));
     }
 }
 

@@ -182,11 +182,7 @@ internal sealed class RecordLog : IDisposable
         var offset = HeaderBytes + position - start;
         if (RandomAccess.Read(handle, frame, offset) < FrameBytes)
             throw new CorruptLogException($"{_directory}: no record at position {position}.");
-        if (BinaryPrimitives.ReadUInt32LittleEndian(frame[HeadCrcAt..]) != HeadCrc(frame, position))
-            throw new CorruptLogException($"{_directory}: damaged record head at position {position}.");
-        length = (int)BinaryPrimitives.ReadUInt32LittleEndian(frame);
-        if (length <= 0 || position + FrameBytes + length > End)
-            throw new CorruptLogException($"{_directory}: impossible record length {length} at position {position}.");
+        length = ReadHead(frame, position);
         if (buffer.Length < length)
             buffer = new byte[Math.Max(length, buffer.Length * 2)];
         var got = 0;
@@ -200,6 +196,26 @@ internal sealed class RecordLog : IDisposable
 
         if (Crc(buffer.AsSpan(0, length)) != BinaryPrimitives.ReadUInt32LittleEndian(frame[8..]))
             throw new CorruptLogException($"{_directory}: checksum mismatch at position {position}.");
+        next = position + FrameBytes + length;
+        return true;
+    }
+
+    /// <summary>
+    /// First byte of the record at a position, and where the next begins, without reading the rest or proving it; false at the end. The
+    /// head is proven, so the next position can be trusted, but the byte can't.
+    /// </summary>
+    public bool TryReadKind(long position, out byte kind, out long next)
+    {
+        kind = 0;
+        next = position;
+        if (position >= End)
+            return false;
+        var (start, handle) = Segment(position);
+        Span<byte> frame = stackalloc byte[FrameBytes + 1];
+        if (RandomAccess.Read(handle, frame, HeaderBytes + position - start) <= FrameBytes)
+            throw new CorruptLogException($"{_directory}: no record at position {position}.");
+        var length = ReadHead(frame, position);
+        kind = frame[FrameBytes];
         next = position + FrameBytes + length;
         return true;
     }
@@ -246,6 +262,17 @@ internal sealed class RecordLog : IDisposable
         var crc = BitOperations.Crc32C(uint.MaxValue, (ulong)position);
         crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(head));
         return ~BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt32LittleEndian(head[8..]));
+    }
+
+    /// <summary>The length of the record at a position.</summary>
+    private int ReadHead(ReadOnlySpan<byte> frame, long position)
+    {
+        if (BinaryPrimitives.ReadUInt32LittleEndian(frame[HeadCrcAt..]) != HeadCrc(frame, position))
+            throw new CorruptLogException($"{_directory}: damaged record head at position {position}.");
+        var length = (int)BinaryPrimitives.ReadUInt32LittleEndian(frame);
+        if (length <= 0 || position + FrameBytes + length > End)
+            throw new CorruptLogException($"{_directory}: impossible record length {length} at position {position}.");
+        return length;
     }
 
     private long LastStart()

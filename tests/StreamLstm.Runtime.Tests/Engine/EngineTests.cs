@@ -192,18 +192,18 @@ public sealed class EngineTests : IDisposable
     {
         var back = new TaskCompletionSource();
         var sink = new RecordingSink(_file) { Gate = stop => back.Task.WaitAsync(stop) };
-        await using var engine = await RunningEngine.StartAsync(Settings("state", Plain) with { MaxBatchEntries = 1, Journal = new JournalSettings { MaxBacklogBytes = 500 } }, _clock, sink);
+        await using var engine = await RunningEngine.StartAsync(Settings("state", Plain) with { MaxBatchEntries = 1, OutboxBytes = 1, Journal = new JournalSettings { MaxBacklogBytes = 500 } }, _clock, sink);
         var appended = 0;
         var feeding = Task.Run(async () =>
         {
             for (; appended < 200; appended++)
                 await engine.AppendAsync(("a", At(appended), [appended]));
         }, Stop);
-        // One commit each: those queued for the sink, the one that waits for room, and a backlog of 500 bytes.
-        await engine.UntilAsync(() => Volatile.Read(ref appended) > 64);
+        // One commit each: the one that the sink has, a few that wait for room on their way to it, and a backlog of 500 bytes.
+        await engine.UntilAsync(() => Volatile.Read(ref appended) > 6);
         await Task.Delay(100, Stop);
         Assert.False(feeding.IsCompleted);
-        Assert.InRange(Volatile.Read(ref appended), 65, 85);
+        Assert.InRange(Volatile.Read(ref appended), 7, 25);
         Assert.Empty(_file.Records);
         back.SetResult();
         await feeding;
@@ -368,7 +368,8 @@ public sealed class EngineTests : IDisposable
 
         var segments = Directory.GetFiles(Path.Combine(_folder["state"], "state"));
         Assert.False(segments.Any(s => Path.GetFileName(s).StartsWith("00000000000000000000", StringComparison.Ordinal)), "Nothing was deleted.");
-        Assert.InRange(segments.Length, 1, 4);
+        // Of 300 commits; a snapshot nearly fills a segment, and the latest commits are still on their way when older ones go.
+        Assert.InRange(segments.Length, 1, 6);
         await using (var engine = await RunningEngine.StartAsync(settings, _clock, new RecordingSink(_file)))
         {
             foreach (var (stream, frames) in new[] { ("quiet", 1L), ("a", 300L), ("b", 300L) })
