@@ -11,7 +11,11 @@ namespace StreamLstm.Connectors.Files;
 /// </summary>
 public sealed partial class FileSource(FileSourceSettings settings, ILogger<FileSource> logger) : ISampleSource
 {
-    private const int BatchRows = 512;
+    /// <summary>Many rows share one fsync; the next ones are read meanwhile.</summary>
+    private const int BatchRows = 4096;
+
+    /// <summary>Rows read in one go arrive together: reading the clock costs a good part of reading a row.</summary>
+    private const int StampRows = 64;
 
     private static readonly TimeSpan s_poll = TimeSpan.FromSeconds(1);
 
@@ -41,13 +45,21 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
 
         SetStatus(SourceState.Connected, null);
         var run = new Run(ingress);
-        for (var i = 0; i < files.Count; i++)
+        try
         {
-            var skip = resume is { } p && string.Equals(files[i], p.File, StringComparison.Ordinal) ? p.Row : 0;
-            if (SignalFile.Is(files[i]))
-                await ReadSignalAsync(files[i], skip, run, stopping);
-            else
-                await ReadFileAsync(files[i], skip, follow: settings.Follow && i == files.Count - 1, run, stopping);
+            for (var i = 0; i < files.Count; i++)
+            {
+                var skip = resume is { } p && string.Equals(files[i], p.File, StringComparison.Ordinal) ? p.Row : 0;
+                if (SignalFile.Is(files[i]))
+                    await ReadSignalAsync(files[i], skip, run, stopping);
+                else
+                    await ReadFileAsync(files[i], skip, follow: settings.Follow && i == files.Count - 1, run, stopping);
+            }
+        }
+        finally
+        {
+            // The journal outlives its sources: nothing is under way when it is told to end.
+            await run.SettleAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
         SetStatus(SourceState.Completed, null);
@@ -97,6 +109,7 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
             run.Reject(Name, $"{path}:0", new TabularReject(0, DeadLetterReason.Malformed, e.Message, default));
             run.Batch.SetSourcePosition(Name, new Position(path, long.MaxValue).ToString());
             await run.FlushAsync(stopping);
+            await run.SettleAsync();
             return;
         }
 
@@ -108,6 +121,7 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
             var rows = new List<TabularRow>();
             var channels = new double[1];
             var inBatch = 0;
+            var arrival = UnixMicros.Now(run.Ingress.Clock);
             Action<TabularReject> reject = r => run.Reject(Name, string.Create(CultureInfo.InvariantCulture, $"{path}:{r.Row}"), r);
             while (true)
             {
@@ -133,8 +147,10 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
                     {
                         if (settings.Speed > 0)
                             await PaceAsync(path, reader.Row - 1, run, row.TimeMicros, stopping);
+                        if (settings.Speed > 0 || run.Samples % StampRows == 0)
+                            arrival = UnixMicros.Now(run.Ingress.Clock);
                         channels[0] = row.Value;
-                        run.Batch.Add(row.Stream, row.TimeMicros, UnixMicros.Now(run.Ingress.Clock), row.Channels ?? channels);
+                        run.Batch.Add(row.Stream, row.TimeMicros, arrival, row.Channels ?? channels);
                         run.Samples++;
                     }
 
@@ -148,10 +164,15 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
                     inBatch = 0;
                 }
 
+                if (!more)
+                    await run.SettleAsync();
                 if (!more && !follow)
                     return;
                 if (!more)
+                {
                     await Task.Delay(s_poll, run.Ingress.Clock, stopping);
+                    arrival = UnixMicros.Now(run.Ingress.Clock);
+                }
             }
         }
     }
@@ -252,9 +273,12 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
 
     private sealed class Run(IIngress ingress)
     {
+        private SampleBatch _other = new();
+        private Task _append = Task.CompletedTask;
+
         public IIngress Ingress => ingress;
 
-        public SampleBatch Batch { get; } = new();
+        public SampleBatch Batch { get; private set; } = new();
 
         /// <summary>First event time and the clock's reading then, for pacing.</summary>
         public (long EventMicros, long Timestamp)? Origin { get; set; }
@@ -269,11 +293,17 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
             Batch.AddDeadLetter(DeadLetter.Create(reject.Reason, source, position, reject.Detail, UnixMicros.Now(ingress.Clock), reject.Line.Span, reject.Stream));
         }
 
+        /// <summary>Hands the batch over, one at a time, and goes on with another while it is made durable.</summary>
         public async ValueTask FlushAsync(CancellationToken stopping)
         {
-            await ingress.AppendAsync(Batch, stopping);
+            await SettleAsync();
+            _append = ingress.AppendAsync(Batch, stopping).AsTask();
+            (Batch, _other) = (_other, Batch);
             Batch.Clear();
         }
+
+        /// <summary>Everything handed over is durable.</summary>
+        public Task SettleAsync() => _append;
     }
 
     private static partial class Log

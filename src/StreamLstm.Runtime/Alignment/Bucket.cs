@@ -4,7 +4,7 @@ namespace StreamLstm.Runtime.Alignment;
 internal sealed class Bucket
 {
     /// <summary>Start = Frame · interval since the Unix epoch.</summary>
-    public required long Frame { get; init; }
+    public long Frame { get; set; }
 
     /// <summary>Event times, Unix microseconds, ascending.</summary>
     public List<long> Times { get; } = [];
@@ -14,4 +14,11 @@ internal sealed class Bucket
 
     /// <summary>Whether a reading outside the valid range came for this interval.</summary>
     public bool Faulty { get; set; }
+
+    public void Clear()
+    {
+        Times.Clear();
+        Values.Clear();
+        Faulty = false;
+    }
 }

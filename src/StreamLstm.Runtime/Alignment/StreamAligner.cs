@@ -52,8 +52,11 @@ internal interface IFrameReceiver
 /// open interval are kept and aggregated in time order, so the arrival order inside the allowed lateness can't change a bit.
 /// Silence is measured in arrival time from the stream's own lag (arrival − event time), so replayed history isn't mistaken for silence.
 /// </summary>
-internal sealed class StreamAligner(Profile profile)
+/// <param name="spare">Buckets that nobody uses, shared by the streams of a shard: most streams have none open most of the time.</param>
+internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null)
 {
+    private const int MostSpare = 1024;
+    private const int LargestSpare = 64;
     private const int RecentTimes = 8;
     private const long None = long.MinValue;
 
@@ -224,7 +227,7 @@ internal sealed class StreamAligner(Profile profile)
         var flags = _resampler.Close(next, _open, known, _frameValues, _coverage);
         var own = _open.Count > 0 && _open[0].Frame == next;
         if (own)
-            _open.RemoveAt(0);
+            CloseFirst();
         var observed = false;
         for (var c = 0; c < _frameValues.Length; c++)
         {
@@ -280,6 +283,24 @@ internal sealed class StreamAligner(Profile profile)
         }
     }
 
+    private void CloseFirst()
+    {
+        var bucket = _open[0];
+        _open.RemoveAt(0);
+        if (spare is null || spare.Count >= MostSpare || bucket.Values.Capacity > LargestSpare)
+            return;
+        bucket.Clear();
+        spare.Push(bucket);
+    }
+
+    private Bucket NewBucket(long frame)
+    {
+        if (spare is null || !spare.TryPop(out var bucket))
+            bucket = new Bucket();
+        bucket.Frame = frame;
+        return bucket;
+    }
+
     private Bucket Find(long frame)
     {
         var i = _open.Count;
@@ -287,7 +308,7 @@ internal sealed class StreamAligner(Profile profile)
             i--;
         if (i > 0 && _open[i - 1].Frame == frame)
             return _open[i - 1];
-        var bucket = new Bucket { Frame = frame };
+        var bucket = NewBucket(frame);
         _open.Insert(i, bucket);
         return bucket;
     }

@@ -59,6 +59,7 @@ public sealed partial class Engine : IAsyncDisposable
     private TrainingLoop? _training;
     private Task? _pump;
     private long _sequence;
+    private long? _oldestSnapshot;
     private long _committed;
     private long _samples;
     private long _framesTotal;
@@ -670,12 +671,14 @@ public sealed partial class Engine : IAsyncDisposable
         foreach (var worker in _workers)
             _header.SinkMarks[worker.Sink.Name] = worker.Mark;
         _stateLog.Commit(_header, made, outputs);
-        if (_stateLog.CompactBefore is null || made.Count == 0)
+        if (made.Count > 0)
+            _oldestSnapshot = made.Min(m => m.OldestSnapshot);
+        if (_stateLog.CompactBefore is null)
             return;
         // The marks just made durable, not the newer ones in memory: after a crash a sink is cut back to the former, and what follows
         // them must still be there to be delivered again.
         var delivered = _workers.Count == 0 ? _header.Sequence : _workers.Min(w => _header.SinkMarks[w.Sink.Name].Commit);
-        _stateLog.Compact(made.Min(m => m.OldestSnapshot) ?? _header.Sequence, delivered + 1);
+        _stateLog.Compact(_oldestSnapshot ?? _header.Sequence, delivered + 1);
     }
 
     private async Task PublishAsync(CommitWork work, CancellationToken stop)

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Threading.Channels;
 using Microsoft.Win32.SafeHandles;
 using StreamLstm.Runtime.Ingress;
@@ -21,6 +22,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
     private const byte KindTicks = 2;
     private const byte KindActivate = 3;
     private const byte KindReset = 4;
+    private const int MaxBufferBytes = 1 << 20;
     internal const int MaxKeyBytes = 512;
 
     // Entries may be long blocks; a batch ends with the record that reaches this many values.
@@ -35,6 +37,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
     private readonly Task _writer;
     private readonly CancellationTokenSource _stop = new();
     private readonly Dictionary<string, string> _positions = [];
+    private readonly ConcurrentBag<ByteWriter> _buffers = [];
     private readonly long _maxFutureMicros;
     private readonly long _maxBacklogBytes;
     private readonly SemaphoreSlim _readable = new(0, 1);
@@ -74,9 +77,14 @@ internal sealed class Journal : IIngress, IAsyncDisposable
             return;
         while (Durable - Volatile.Read(ref _consumed) > _maxBacklogBytes)
             await _consumedSignal.WaitAsync(TimeSpan.FromMilliseconds(100), cancellationToken);
-        var bytes = new ByteWriter();
+        if (!_buffers.TryTake(out var bytes))
+            bytes = new ByteWriter();
+        bytes.Clear();
         Encode(batch, bytes);
         await EnqueueAsync(new Request(bytes, batch.SourceName, batch.SourcePosition), cancellationToken);
+        // There are as many as appends at once; a failed one's may still be in use.
+        if (bytes.Length < MaxBufferBytes)
+            _buffers.Add(bytes);
     }
 
     public ValueTask AppendTicksAsync(IReadOnlyList<(int Partition, long Clock)> ticks, CancellationToken cancellationToken)

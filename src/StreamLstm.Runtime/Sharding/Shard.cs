@@ -45,6 +45,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
     private readonly List<double> _frameValues = [];
     private readonly List<StreamSession> _touched = [];
     private readonly List<StreamSession> _due = [];
+    private readonly Stack<Bucket> _spareBuckets = [];
     private readonly List<List<int>> _waves = [];
     private readonly Queue<(StreamSession Session, long Commit)> _bySnapshot = new();
     private readonly Dictionary<byte[], long> _latestSnapshot = new(KeyComparer.Instance);
@@ -337,7 +338,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         }
 
         var shard = _perProfile[profile.Index];
-        var session = new StreamSession(key.ToArray(), profile, shard.Arena.Allocate(profile.Channels), partition.Index) { SnapshotCommit = commit };
+        var session = new StreamSession(key.ToArray(), profile, shard.Arena.Allocate(profile.Channels), partition.Index, _spareBuckets) { SnapshotCommit = commit };
         ReadHeader(ref r, session);
         foreach (var slot in session.Slots)
         {
@@ -570,7 +571,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                 return;
             var runtime = Array.Find(_profiles, p => p.Profile == profile)!;
             var shard = _perProfile[runtime.Index];
-            session = new StreamSession(key.ToArray(), runtime, shard.Arena.Allocate(runtime.Channels), partition.Index)
+            session = new StreamSession(key.ToArray(), runtime, shard.Arena.Allocate(runtime.Channels), partition.Index, _spareBuckets)
             {
                 FramesSinceSnapshot = (int)(VirtualPartition.Murmur2(key) / 64 % runtime.SnapshotEvery),
             };

@@ -7,14 +7,14 @@ namespace StreamLstm.Runtime.Sharding;
 /// <summary>One live stream: its alignment, its episode, and where its series' records lie.</summary>
 internal sealed class StreamSession
 {
-    public StreamSession(byte[] key, ProfileRuntime profile, int[] slots, int partition)
+    public StreamSession(byte[] key, ProfileRuntime profile, int[] slots, int partition, Stack<Bucket>? spare = null)
     {
         Key = key;
         Name = Encoding.UTF8.GetString(key);
         Profile = profile;
         Slots = slots;
         Partition = partition;
-        Aligner = new StreamAligner(profile.Profile);
+        Aligner = new StreamAligner(profile.Profile, spare);
     }
 
     public byte[] Key { get; }
