@@ -22,6 +22,33 @@ internal static class DurabilityCommand
                     $"{row.Profile} {row.SamplesPerFrame}/frame {row.Streams} streams {row.Shards} shards: {row.SamplesPerS:F0} samples/s, {row.ResultsPerS:F0} results/s, {row.CpuMicrosPerSample:F2} µs CPU and {row.BytesAllocatedPerSample:F0} B allocated per sample, {row.ResultBytesPerSample:F0} B of results"));
                 write(rows);
                 return 0;
+            case "mqtt":
+                var mqtt = await MqttBenchmark.RunAsync(folder, Number("--streams", 2000), Number("--samples", 300_000), Number("--inflight", 1000), Number("--rate", 0));
+                Console.WriteLine(FormattableString.Invariant(
+                    $"mqtt {mqtt.Streams} streams, max_inflight_messages {mqtt.MaxInflightMessages}, rate {mqtt.Rate}: {mqtt.SamplesPerS:F0} samples/s, publication after {mqtt.P50Ms:F1} ms (median), {mqtt.P99Ms:F1} (p99), {mqtt.MaxMs:F1} (max)"));
+                write(mqtt);
+                return 0;
+            case "publish":
+                await MqttBenchmark.PublishAsync(Number("--port", 1883), Number("--streams", 2000), Number("--samples", 300_000), Number("--rate", 0), options["--sent"]);
+                return 0;
+            case "fleet":
+                var fleet = await FleetBenchmark.RunAsync(folder, Number("--streams", 100_000), Number("--frames", 40), Number("--rate", 0));
+                Console.WriteLine(FormattableString.Invariant(
+                    $"fleet {fleet.Streams} streams x {fleet.Frames}, rate {fleet.Rate}: {fleet.SamplesPerS:F0} samples/s, {fleet.ResidentBytes / 1048576.0:F0} MiB resident = {fleet.BytesPerStream:F0} B per stream, commit {fleet.CommitP50Ms:F1} / {fleet.CommitP99Ms:F1} / {fleet.CommitMaxMs:F1} ms, hand-over {fleet.WaitP99Ms:F1} / {fleet.WaitMaxMs:F1} ms (p99, max), state log {fleet.StateLogBytes / 1048576.0:F0} MiB, restore {fleet.RestoreAfterCrashS:F2} s after a crash, {fleet.RestoreAfterStopS:F2} s after a stop"));
+                write(fleet);
+                return 0;
+            case "journal":
+                var journal = new List<JournalRow>();
+                foreach (var (senders, size) in new[] { (1, 1), (1, 512), (16, 1), (16, 64), (64, 16), (1, 8192) })
+                {
+                    var one = await JournalBenchmark.RunAsync(folder, senders, size, Number("--seconds", 3));
+                    journal.Add(one);
+                    Console.WriteLine(FormattableString.Invariant(
+                        $"journal {one.Senders} senders of {one.SamplesPerAppend}: {one.AppendsPerS:F0} appends/s, {one.SamplesPerS:F0} samples/s, {one.BytesPerS / 1048576:F1} MiB/s, answered after {one.P50Ms:F2} ms (median), {one.P99Ms:F2} (p99)"));
+                }
+
+                write(journal);
+                return 0;
             default:
                 Console.Error.WriteLine($"unknown part {part}");
                 return 2;

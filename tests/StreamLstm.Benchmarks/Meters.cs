@@ -13,5 +13,7 @@ internal sealed class Meters : IMeterFactory
         return meter;
     }
 
+    public bool Owns(Meter meter) => _meters.Contains(meter);
+
     public void Dispose() => _meters.ForEach(meter => meter.Dispose());
 }

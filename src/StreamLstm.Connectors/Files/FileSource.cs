@@ -14,6 +14,8 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
     /// <summary>Many rows share one fsync; the next ones are read meanwhile.</summary>
     private const int BatchRows = 4096;
 
+    private const int BatchSamples = 8192;
+
     /// <summary>Rows read in one go arrive together: reading the clock costs a good part of reading a row.</summary>
     private const int StampRows = 64;
 
@@ -157,7 +159,7 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
                     inBatch++;
                 }
 
-                if (inBatch == BatchRows || (!more && !run.Batch.IsEmpty))
+                if (inBatch == BatchRows || run.Batch.Count >= BatchSamples || (!more && !run.Batch.IsEmpty))
                 {
                     run.Batch.SetSourcePosition(Name, new Position(path, more ? reader.Row : follow ? reader.Row : long.MaxValue).ToString());
                     await run.FlushAsync(stopping);

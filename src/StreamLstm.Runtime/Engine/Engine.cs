@@ -541,12 +541,14 @@ public sealed partial class Engine : IAsyncDisposable
             await ProcessAsync(work, stop);
             position = work.Batch.Next;
             // Not cancellable: what the shards have processed must be committed before anything that builds on it.
+            var finished = Stopwatch.GetTimestamp();
             while (!_commits.Writer.TryWrite(work))
             {
                 if (!await _commits.Writer.WaitToWriteAsync(CancellationToken.None))
                     return;
             }
 
+            _metrics.CommitWait.Record(Stopwatch.GetElapsedTime(finished).TotalSeconds);
             work = _outbox.Rent(_shards.Length);
             if (Environment.TickCount64 - lastStatistics > 500)
             {

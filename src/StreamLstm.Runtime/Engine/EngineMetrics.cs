@@ -25,6 +25,7 @@ internal sealed class EngineMetrics
         _promotions = meter.CreateCounter<long>("streamlstm_promotions", description: "Model versions put into service.");
         StepDuration = meter.CreateHistogram("streamlstm_step_duration_seconds", "s", "Time to align, score, learn and forecast one batch.", advice: Durations);
         CommitDuration = meter.CreateHistogram("streamlstm_commit_duration_seconds", "s", "Time to make one commit durable.", advice: Durations);
+        CommitWait = meter.CreateHistogram("streamlstm_commit_wait_seconds", "s", "Time a finished batch waited for the commits before it; the shards stand still meanwhile.", advice: Durations);
         EndToEnd = meter.CreateHistogram("streamlstm_end_to_end_latency_seconds", "s", "Arrival of a batch's newest sample to its commit.", advice: Durations);
         RestoreDuration = meter.CreateHistogram("streamlstm_restore_duration_seconds", "s", "Time to restore the state on start.", advice: Durations);
         // Counters that alert rules rate() over exist from the first scrape on.
@@ -52,6 +53,8 @@ internal sealed class EngineMetrics
     public Histogram<double> StepDuration { get; }
 
     public Histogram<double> CommitDuration { get; }
+
+    public Histogram<double> CommitWait { get; }
 
     public Histogram<double> EndToEnd { get; }
 

@@ -39,8 +39,8 @@ public sealed class FileSourceTests : IDisposable
     [InlineData(5)]
     public async Task A_restart_continues_where_the_log_ended_and_gives_the_same_samples(int dieAtAppend)
     {
-        Write("m1.csv", Series(1200));
-        Write("m2.csv", Series(700));
+        Write("m1.csv", Series(9000));
+        Write("m2.csv", Series(5000));
         var path = Path.Combine(_folder, "m*.csv");
 
         // Rows arrive when they are read: the clock stands still so that arrival times can be compared too.
@@ -53,7 +53,7 @@ public sealed class FileSourceTests : IDisposable
         var second = new RecordingIngress(clock) { Durable = first.Durable };
         await Source(path).RunAsync(second, Cancel);
 
-        Assert.Equal(1900 * 2, whole.Samples.Count);
+        Assert.Equal(14_000 * 2, whole.Samples.Count);
         Assert.Equal(whole.Samples.Select(s => s.ToString()), first.Samples.Concat(second.Samples).Select(s => s.ToString()));
         Assert.Equal(whole.Positions, first.Positions.Concat(second.Positions));
 
