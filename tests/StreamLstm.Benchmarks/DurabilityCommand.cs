@@ -34,8 +34,11 @@ internal static class DurabilityCommand
             case "fleet":
                 var fleet = await FleetBenchmark.RunAsync(folder, Number("--streams", 100_000), Number("--frames", 40), Number("--rate", 0));
                 Console.WriteLine(FormattableString.Invariant(
-                    $"fleet {fleet.Streams} streams x {fleet.Frames}, rate {fleet.Rate}: {fleet.SamplesPerS:F0} samples/s, {fleet.ResidentBytes / 1048576.0:F0} MiB resident = {fleet.BytesPerStream:F0} B per stream, commit {fleet.CommitP50Ms:F1} / {fleet.CommitP99Ms:F1} / {fleet.CommitMaxMs:F1} ms, hand-over {fleet.WaitP99Ms:F1} / {fleet.WaitMaxMs:F1} ms (p99, max), state log {fleet.StateLogBytes / 1048576.0:F0} MiB, restore {fleet.RestoreAfterCrashS:F2} s after a crash, {fleet.RestoreAfterStopS:F2} s after a stop"));
+                    $"fleet {fleet.Streams} streams x {fleet.Frames}, rate {fleet.Rate}: {fleet.SamplesPerS:F0} samples/s, {fleet.BytesUnderLoad / 1048576.0:F0} MiB resident under this load, {fleet.BytesRestored / 1048576.0:F0} MiB after a restore = {fleet.BytesPerStream:F0} B per stream, commit {fleet.CommitP50Ms:F1} / {fleet.CommitP99Ms:F1} / {fleet.CommitMaxMs:F1} ms, hand-over {fleet.WaitP99Ms:F1} / {fleet.WaitMaxMs:F1} ms (p99, max), state log {fleet.StateLogBytes / 1048576.0:F0} MiB, restore {fleet.RestoreAfterCrashS:F2} s after a crash, {fleet.RestoreAfterStopS:F2} s after a stop"));
                 write(fleet);
+                return 0;
+            case "restore":
+                await FleetBenchmark.RestoreAsync(options["--state"], Number("--streams", 1));
                 return 0;
             case "journal":
                 var journal = new List<JournalRow>();

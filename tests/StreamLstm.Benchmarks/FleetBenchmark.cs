@@ -50,15 +50,11 @@ internal static class FleetBenchmark
                 await running;
             }
 
-            GC.Collect();
-            GC.WaitForPendingFinalizers();
-            GC.Collect();
-            var afterCrash = await RestoreAsync(crashed, streams);
-            Directory.Delete(crashed, recursive: true);
-            var stateBytes = Directory.GetFiles(Path.Combine(state, "state")).Sum(f => new FileInfo(f).Length);
-            var afterStop = await RestoreAsync(state, streams);
+            var stateBytes = Directory.GetFiles(Path.Combine(crashed, "state")).Sum(f => new FileInfo(f).Length);
+            var (afterCrash, restored) = await InAnotherProcessAsync(crashed, streams);
+            var (afterStop, _) = await InAnotherProcessAsync(state, streams);
             return new FleetRow(
-                streams, frames, rate, perSecond, memory, (double)memory / streams, Percentile(commits, 0.5), Percentile(commits, 0.99), commits.Length > 0 ? commits[^1] : 0,
+                streams, frames, rate, perSecond, memory, restored, (double)restored / streams, Percentile(commits, 0.5), Percentile(commits, 0.99), commits.Length > 0 ? commits[^1] : 0,
                 Percentile(handOvers, 0.99), handOvers.Length > 0 ? handOvers[^1] : 0, stateBytes, afterCrash, afterStop);
         }
         finally
@@ -71,7 +67,18 @@ internal static class FleetBenchmark
         new EngineSettings { StateDirectory = state, Profiles = [DurabilityBenchmark.Lean()], Shards = 2, MaxStreamsPerPartition = streams },
         [new NoSink()], TimeProvider.System, NullLoggerFactory.Instance, meters) { Learning = false };
 
-    private static async Task<double> RestoreAsync(string state, int streams)
+    /// <summary>A restore as a worker does it: a fresh process, nothing compiled yet. Gives seconds and resident bytes.</summary>
+    private static async Task<(double Seconds, long Bytes)> InAnotherProcessAsync(string state, int streams)
+    {
+        using var process = Process.Start(new ProcessStartInfo(
+            "dotnet",
+            [typeof(FleetBenchmark).Assembly.Location, "durability", "--part", "restore", "--state", state, "--streams", streams.ToString(CultureInfo.InvariantCulture)]) { RedirectStandardOutput = true })!;
+        var output = (await process.StandardOutput.ReadToEndAsync()).Split(' ');
+        await process.WaitForExitAsync();
+        return (double.Parse(output[0], CultureInfo.InvariantCulture), long.Parse(output[1], CultureInfo.InvariantCulture));
+    }
+
+    public static async Task RestoreAsync(string state, int streams)
     {
         using var meters = new Meters();
         await using var engine = NewEngine(state, streams, meters);
@@ -80,7 +87,7 @@ internal static class FleetBenchmark
         var seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
         if (engine.Statistics.Streams != streams)
             throw new InvalidOperationException($"{engine.Statistics.Streams} streams of {streams} were restored.");
-        return seconds;
+        Console.Write(FormattableString.Invariant($"{seconds} {ResidentBytes()}"));
     }
 
     private static double Percentile(double[] sorted, double p) => sorted.Length == 0 ? 0 : sorted[(int)(p * (sorted.Length - 1))];
@@ -186,5 +193,5 @@ internal static class FleetBenchmark
 }
 
 internal sealed record FleetRow(
-    int Streams, int Frames, int Rate, double SamplesPerS, long ResidentBytes, double BytesPerStream, double CommitP50Ms, double CommitP99Ms, double CommitMaxMs, double WaitP99Ms, double WaitMaxMs,
+    int Streams, int Frames, int Rate, double SamplesPerS, long BytesUnderLoad, long BytesRestored, double BytesPerStream, double CommitP50Ms, double CommitP99Ms, double CommitMaxMs, double WaitP99Ms, double WaitMaxMs,
     long StateLogBytes, double RestoreAfterCrashS, double RestoreAfterStopS);
