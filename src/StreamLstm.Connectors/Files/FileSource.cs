@@ -57,6 +57,8 @@ public sealed partial class FileSource(FileSourceSettings settings, ILogger<File
                 else
                     await ReadFileAsync(files[i], skip, follow: settings.Follow && i == files.Count - 1, run, stopping);
             }
+
+            await run.SettleAsync();
         }
         finally
         {
