@@ -13,6 +13,7 @@ using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Partitioned;
 using StreamLstm.Runtime.Sharding;
 using StreamLstm.Runtime.StateLog;
+using StreamLstm.Runtime.Storage;
 using StreamLstm.Runtime.Training;
 
 namespace StreamLstm.Runtime;
@@ -60,6 +61,8 @@ public sealed partial class Engine : IAsyncDisposable
     private Task? _pump;
     private long _sequence;
     private long? _oldestSnapshot;
+    private long _durableCommit;
+    private string? _commitWaits;
     private long _committed;
     private long _samples;
     private long _framesTotal;
@@ -109,6 +112,11 @@ public sealed partial class Engine : IAsyncDisposable
             shard.HoldWeights();
     }
 
+    /// <summary>Why nothing can be written to disk just now, or why sources wait; null when all is well.</summary>
+    public string? StorageWaits => Volatile.Read(ref _commitWaits) ?? _journal?.Waits;
+
+    internal int StorageIsShort => Restored && (Volatile.Read(ref _commitWaits) ?? _journal.DiskFull) is not null ? 1 : 0;
+
     internal long JournalBytes => _journal?.Bytes ?? 0;
 
     internal long JournalBacklogBytes => Restored ? Math.Max(0, _journal.Durable - Volatile.Read(ref _committed)) : 0;
@@ -131,7 +139,7 @@ public sealed partial class Engine : IAsyncDisposable
         _models = new ModelStore(Path.Combine(_settings.StateDirectory, "models"));
         _trainingLog = new TrainingLog(Path.Combine(_settings.StateDirectory, "training"));
         _stateLog = new StateLog.StateLog(Path.Combine(_settings.StateDirectory, "state"), _settings.StateSegmentBytes);
-        _journal = new Journal.Journal(Path.Combine(_settings.StateDirectory, "journal"), _clock, _settings.Journal);
+        _journal = new Journal.Journal(Path.Combine(_settings.StateDirectory, "journal"), _clock, _settings.Journal) { OnWaits = JournalWaits };
         _shards = [.. Enumerable.Range(0, _settings.Shards).Select(i => new Shard(i, _settings.Shards, _settings, _profiles, _models))];
         var streams = 0;
         if (await RestoreShardsAsync() is var (header, restored))
@@ -208,6 +216,8 @@ public sealed partial class Engine : IAsyncDisposable
             }
 
             await sourcesStop.CancelAsync();
+            // What isn't acknowledged is sent again; nobody waits for room any more.
+            _journal.StopWaiting();
             await WhenAllQuietly([.. running, ticker, training]);
             var drained = DrainPumpAsync(pump);
             await Task.WhenAny(drained, Task.Delay(Timeout.Infinite, stopping));
@@ -427,7 +437,7 @@ public sealed partial class Engine : IAsyncDisposable
 
     private void Adopt(CommitHeader header)
     {
-        _header.Sequence = _sequence = header.Sequence;
+        _header.Sequence = _sequence = _durableCommit = header.Sequence;
         _header.JournalNext = _committed = header.JournalNext;
         header.Clocks.CopyTo(_header.Clocks, 0);
         foreach (var (k, v) in header.ActiveVersions)
@@ -589,7 +599,7 @@ public sealed partial class Engine : IAsyncDisposable
             await foreach (var work in _commits.Reader.ReadAllAsync(CancellationToken.None))
             {
                 Merge(work);
-                Commit(work);
+                await CommitAsync(work, stop);
                 await PublishAsync(work, stop);
                 var rows = work.Made.SelectMany(m => m.TrainingRows).ToList();
                 if (rows.Count > 0 && Learning)
@@ -645,7 +655,7 @@ public sealed partial class Engine : IAsyncDisposable
         return new OutputRecord(OutputKind.DeadLetter, letter.Source, letter.ArrivalMicros, 0, work.Letters.Written.ToArray());
     }
 
-    private void Commit(CommitWork work)
+    private async ValueTask CommitAsync(CommitWork work, CancellationToken stop)
     {
         var started = Stopwatch.GetTimestamp();
         lock (_header)
@@ -658,11 +668,12 @@ public sealed partial class Engine : IAsyncDisposable
 
         foreach (var (source, read) in work.Batch.SourcePositions)
             _header.SourcePositions[source] = read;
-        WriteCommit(work.Made, work.Outputs);
+        await WriteCommitAsync(work.Made, work.Outputs, stop);
         _metrics.CommitDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
     }
 
-    private void WriteCommit(IReadOnlyList<ShardOutput> made, IReadOnlyList<OutputRecord> outputs)
+    /// <exception cref="OperationCanceledException">Told to stop while the disk was full: the commit hasn't happened.</exception>
+    private async ValueTask WriteCommitAsync(IReadOnlyList<ShardOutput> made, IReadOnlyList<OutputRecord> outputs, CancellationToken stop)
     {
         foreach (var shard in made)
         {
@@ -672,7 +683,8 @@ public sealed partial class Engine : IAsyncDisposable
 
         foreach (var worker in _workers)
             _header.SinkMarks[worker.Sink.Name] = worker.Mark;
-        _stateLog.Commit(_header, made, outputs);
+        await DiskSpace.WriteAsync(() => _stateLog.Commit(_header, made, outputs), _stateLog.Undo, CommitsWait, stop);
+        _durableCommit = _header.Sequence;
         if (made.Count > 0)
             _oldestSnapshot = made.Min(m => m.OldestSnapshot);
         if (_stateLog.CompactBefore is null)
@@ -681,6 +693,25 @@ public sealed partial class Engine : IAsyncDisposable
         // them must still be there to be delivered again.
         var delivered = _workers.Count == 0 ? _header.Sequence : _workers.Min(w => _header.SinkMarks[w.Sink.Name].Commit);
         _stateLog.Compact(_oldestSnapshot ?? _header.Sequence, delivered + 1);
+    }
+
+    private void JournalWaits(string? why, bool isFirst)
+    {
+        if (why is null)
+            Log.JournalGoesOn(_logger);
+        else if (isFirst)
+            Log.JournalWaits(_logger, why);
+    }
+
+    private void CommitsWait(string? why)
+    {
+        // The loop stands for a reason that ends; it isn't dead.
+        Volatile.Write(ref _lastTurn, Environment.TickCount64);
+        if (why is not null && _commitWaits is null)
+            Log.CommitsWait(_logger, why);
+        else if (why is null)
+            Log.CommitsGoOn(_logger);
+        Volatile.Write(ref _commitWaits, why);
     }
 
     private async Task PublishAsync(CommitWork work, CancellationToken stop)
@@ -772,15 +803,23 @@ public sealed partial class Engine : IAsyncDisposable
 
     private async Task StopGracefullyAsync()
     {
+        using var deadline = new CancellationTokenSource(_settings.StopTimeout, TimeProvider.System);
+        if (_durableCommit != _sequence)
+        {
+            // The disk is full: the shards are ahead of what is durable, and nothing of them may be written.
+            Log.StoppedShort(_logger, _sequence - _durableCommit);
+            await Task.WhenAll(_workers.Select(w => w.StopAsync(deadline.Token)));
+            return;
+        }
+
         lock (_header)
             _header.Sequence = ++_sequence;
         var made = await OnShardsAsync(shard => shard.SnapshotAll(new ShardOutput(), _sequence));
-        WriteCommit(made, []);
-        using var deadline = new CancellationTokenSource(_settings.StopTimeout, TimeProvider.System);
+        await WriteCommitAsync(made, [], deadline.Token);
         await Task.WhenAll(_workers.Select(w => w.StopAsync(deadline.Token)));
         lock (_header)
             _header.Sequence = ++_sequence;
-        WriteCommit([], []);
+        await WriteCommitAsync([], [], deadline.Token);
         await RefreshStatisticsAsync();
         Log.Stopped(_logger, _header.Sequence);
     }
@@ -814,6 +853,21 @@ public sealed partial class Engine : IAsyncDisposable
 
         [LoggerMessage(1004, LogLevel.Error, "A shard failed")]
         public static partial void ShardFailed(ILogger logger, Exception exception);
+
+        [LoggerMessage(1006, LogLevel.Error, "No room to commit ({Reason}): nothing is acknowledged or published until there is")]
+        public static partial void CommitsWait(ILogger logger, string reason);
+
+        [LoggerMessage(1007, LogLevel.Information, "There is room again; commits go on")]
+        public static partial void CommitsGoOn(ILogger logger);
+
+        [LoggerMessage(1008, LogLevel.Error, "Stopped without room for the last {Batches} batches: the next start processes them again")]
+        public static partial void StoppedShort(ILogger logger, long batches);
+
+        [LoggerMessage(1009, LogLevel.Error, "No room for the journal ({Reason}): nothing is acknowledged until there is")]
+        public static partial void JournalWaits(ILogger logger, string reason);
+
+        [LoggerMessage(1010, LogLevel.Information, "There is room for the journal again")]
+        public static partial void JournalGoesOn(ILogger logger);
 
         [LoggerMessage(1005, LogLevel.Error, "The journal failed")]
         public static partial void JournalFailed(ILogger logger, Exception exception);

@@ -40,6 +40,7 @@ internal sealed class EngineMetrics
         meter.CreateObservableGauge("streamlstm_state_bytes", () => engine.Statistics.StateBytes, "By", "Stream state held in memory.");
         meter.CreateObservableGauge("streamlstm_journal_bytes", () => engine.JournalBytes, "By", "Journal on disk.");
         meter.CreateObservableGauge("streamlstm_journal_backlog_bytes", () => engine.JournalBacklogBytes, "By", "Durable input that is not committed yet.");
+        meter.CreateObservableGauge("streamlstm_storage_short", () => engine.StorageIsShort, description: "1 while the disk has no room and nothing is acknowledged.");
         meter.CreateObservableGauge("streamlstm_queue_depth", engine.QueueDepths, description: "Items waiting, by stage.");
         meter.CreateObservableGauge("streamlstm_consumer_lag_messages", engine.ConsumerLags, description: "Records that a partition has and its owner here hasn't read.");
         meter.CreateObservableGauge("streamlstm_watermark_lag_seconds", () => engine.Statistics.NewestEventLagSeconds is { } lag ? new[] { new Measurement<double>(lag) } : [], "s", "Clock minus the newest event time.");

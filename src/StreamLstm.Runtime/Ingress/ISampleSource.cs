@@ -42,6 +42,9 @@ public interface IIngress
     /// </summary>
     ValueTask AppendAsync(SampleBatch batch, CancellationToken cancellationToken);
 
+    /// <summary>Why appends wait just now (the disk is full, the engine is too far behind), or null.</summary>
+    string? Waits => null;
+
     /// <summary>The last durable position of a resumable source, or null if it has never been read.</summary>
     string? Position(string source);
 }

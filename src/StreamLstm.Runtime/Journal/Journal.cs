@@ -36,12 +36,14 @@ internal sealed class Journal : IIngress, IAsyncDisposable
     private readonly Channel<Request> _requests;
     private readonly Task _writer;
     private readonly CancellationTokenSource _stop = new();
+    private readonly CancellationTokenSource _stopWaiting = new();
     private readonly Dictionary<string, string> _positions = [];
     private readonly ConcurrentBag<ByteWriter> _buffers = [];
     private readonly long _maxFutureMicros;
     private readonly long _maxBacklogBytes;
     private readonly SemaphoreSlim _readable = new(0, 1);
     private readonly SemaphoreSlim _consumedSignal = new(0, 1);
+    private string? _full;
     private long _durable;
     private long _consumed;
     private byte[] _readBuffer = new byte[64 * 1024];
@@ -67,7 +69,18 @@ internal sealed class Journal : IIngress, IAsyncDisposable
 
     public long Bytes => _log.Bytes;
 
-    /// <summary>Fails when the writer has failed (disk full, fsync error): the host must stop.</summary>
+    /// <summary>Why appends wait: no room on the disk, or as much as is allowed that the engine hasn't committed yet.</summary>
+    public string? Waits => Volatile.Read(ref _full) ?? (IsFull ? $"The journal holds {Durable - Volatile.Read(ref _consumed)} bytes that are not committed yet; {_maxBacklogBytes} are allowed." : null);
+
+    /// <summary>Whether the disk has no room for what sources bring.</summary>
+    public string? DiskFull => Volatile.Read(ref _full);
+
+    /// <summary>Told why the writer waits for room, and whether that is news; null once it goes on.</summary>
+    public Action<string?, bool>? OnWaits { get; init; }
+
+    private bool IsFull => Durable - Volatile.Read(ref _consumed) > _maxBacklogBytes;
+
+    /// <summary>Fails when the writer has failed (an fsync error; not for want of room): the host must stop.</summary>
     public Task Failed => _writer;
 
     public async ValueTask AppendAsync(SampleBatch batch, CancellationToken cancellationToken)
@@ -75,7 +88,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
         ArgumentNullException.ThrowIfNull(batch);
         if (batch.IsEmpty)
             return;
-        while (Durable - Volatile.Read(ref _consumed) > _maxBacklogBytes)
+        while (IsFull)
             await _consumedSignal.WaitAsync(TimeSpan.FromMilliseconds(100), cancellationToken);
         if (!_buffers.TryTake(out var bytes))
             bytes = new ByteWriter();
@@ -182,9 +195,13 @@ internal sealed class Journal : IIngress, IAsyncDisposable
             _log.TruncateBefore(position);
     }
 
+    /// <summary>From here on an append that finds no room fails instead of waiting for it.</summary>
+    public void StopWaiting() => _stopWaiting.Cancel();
+
     public async ValueTask DisposeAsync()
     {
         _requests.Writer.TryComplete();
+        StopWaiting();
         try
         {
             await _writer;
@@ -193,6 +210,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
         {
             await _stop.CancelAsync();
             _stop.Dispose();
+            _stopWaiting.Dispose();
             _log.Dispose();
             _readable.Dispose();
             _consumedSignal.Dispose();
@@ -222,9 +240,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
                     bytes += request.Bytes.Length;
                 }
 
-                foreach (var request in group)
-                    _log.Stage(request.Bytes.Written);
-                _log.Flush();
+                await DiskSpace.WriteAsync(() => Write(group), _log.Undo, Wait, _stopWaiting.Token);
                 Volatile.Write(ref _durable, _log.End);
                 foreach (var request in group)
                 {
@@ -246,6 +262,19 @@ internal sealed class Journal : IIngress, IAsyncDisposable
                 request.Done.TrySetException(e);
             throw;
         }
+    }
+
+    private void Wait(string? why)
+    {
+        OnWaits?.Invoke(why, _full is null);
+        Volatile.Write(ref _full, why);
+    }
+
+    private void Write(List<Request> group)
+    {
+        foreach (var request in group)
+            _log.Stage(request.Bytes.Written);
+        _log.Flush();
     }
 
     private static void Signal(SemaphoreSlim signal)

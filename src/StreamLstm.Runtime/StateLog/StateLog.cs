@@ -135,6 +135,9 @@ internal sealed class StateLog : IDisposable
             _commits.Add((header.Sequence, header.OutputsAt < 0 ? staged : header.OutputsAt));
     }
 
+    /// <summary>Takes back what a commit that failed for want of room has left.</summary>
+    public void Undo() => _log.Undo();
+
     /// <summary>Every commit, oldest first; may be read more than once.</summary>
     public IEnumerable<StoredCommit> Read()
     {

@@ -20,7 +20,8 @@ public sealed class CorruptLogException(string message) : IOException(message);
 /// log is cut off at the first record that is not whole, unless a later one tells that this place had been durable. Then it is damage,
 /// and an error. The checksum of a head covers the record's position too, so nothing read at a wrong place passes for a record.
 /// </para>
-/// After a failed write or flush nothing is accepted any more: what the disk holds is unknown until the log is opened again.
+/// After a failed write or flush nothing is accepted any more: what the disk holds is unknown until the log is opened again, or what came
+/// after the last flush is taken back with <see cref="Undo"/>.
 /// </summary>
 internal sealed class RecordLog : IDisposable
 {
@@ -168,6 +169,26 @@ internal sealed class RecordLog : IDisposable
         _sync(handle);
         _failed = false;
         _synced = _written;
+    }
+
+    /// <summary>
+    /// Takes back everything since the last successful flush, after a write that failed for want of room. Nobody may have read it.
+    /// </summary>
+    public void Undo()
+    {
+        SafeFileHandle handle;
+        long length;
+        lock (_gate)
+        {
+            handle = _segments.GetValueAtIndex(_segments.Count - 1);
+            length = HeaderBytes + _synced - _segments.GetKeyAtIndex(_segments.Count - 1);
+        }
+
+        RandomAccess.SetLength(handle, length);
+        _stagedBytes = 0;
+        _written = _synced;
+        Volatile.Write(ref _end, _synced);
+        _failed = false;
     }
 
     /// <summary>Reads the record at a position into <paramref name="buffer"/> (grown as needed); false at the end.</summary>

@@ -64,6 +64,14 @@ public sealed class HttpIngestSource : ISampleSource, IDisposable
             return;
         }
 
+        if (ingress.Waits is { } why)
+        {
+            // Better told at once than kept waiting until a time-out: who sends keeps what it has.
+            context.Response.Headers.RetryAfter = "1";
+            await Problem.WriteAsync(context, StatusCodes.Status503ServiceUnavailable, "No samples can be made durable just now. " + why);
+            return;
+        }
+
         if (!MediaTypeHeaderValue.TryParse(context.Request.ContentType, out var type) || Format(type) is not { } decode)
         {
             await Problem.WriteAsync(context, StatusCodes.Status415UnsupportedMediaType,

@@ -21,6 +21,8 @@ internal sealed class EngineStatus(Engine engine, string mode, SimulatedClock? c
         get
         {
             var parts = new List<PartStatus> { new("restore", engine.Restored, engine.Restored ? null : "The state is being restored.") };
+            var waits = engine.StorageWaits;
+            parts.Add(new PartStatus("storage", waits is null, waits));
             foreach (var source in engine.Sources)
             {
                 var status = source.Status;
