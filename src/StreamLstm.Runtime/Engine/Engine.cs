@@ -544,7 +544,7 @@ public sealed partial class Engine : IAsyncDisposable
         {
             while (letter < batch.DeadLetters.Count && batch.DeadLetters[letter].Lsn < output.Lsn)
                 merged.Add(ToOutput(batch.DeadLetters[letter++].Letter));
-            merged.Add(new OutputRecord(output.Kind, output.Kind == OutputKind.DeadLetter ? "engine" : output.Stream, output.TimeMicros, 0, from.Json.Written.Slice(output.Start, output.Length).ToArray()));
+            merged.Add(new OutputRecord(output.Kind, output.Kind == OutputKind.DeadLetter ? "engine" : output.Stream, output.TimeMicros, output.Revision, from.Json.Written.Slice(output.Start, output.Length).ToArray(), output.Newest));
             if (output.Kind == OutputKind.DeadLetter)
                 NoteDeadLetter("engine", output.Stream, "");
         }
@@ -623,7 +623,7 @@ public sealed partial class Engine : IAsyncDisposable
             Interlocked.Add(ref _results, shard.Outputs.Count(o => o.Kind == OutputKind.Result));
         }
 
-        Interlocked.Add(ref _samples, outcomes.Accepted);
+        Interlocked.Add(ref _samples, outcomes.Accepted + outcomes.Repaired);
         _metrics.Count(outcomes);
         var samples = batch.Samples;
         if (samples.Count == 0)

@@ -1,6 +1,7 @@
 using StreamLstm.Core.Forecasting;
 using StreamLstm.Core.Signals;
 using StreamLstm.Runtime.Episodes;
+using StreamLstm.Runtime.Repair;
 using StreamLstm.Runtime.Signals;
 
 namespace StreamLstm.Runtime.Output;
@@ -65,7 +66,7 @@ internal sealed partial class ResultWriter
     }
 
     /// <summary>An episode whose frames are microseconds.</summary>
-    public ReadOnlySpan<byte> SignalEpisode(SignalSession session, bool closed) => Episode(session.Key, session.Profile.Name, session.Episode, interval: 1, closed);
+    public ReadOnlySpan<byte> SignalEpisode(SignalSession session, bool closed) => Episode(session.Key, session.Profile.Name, EpisodeSummary.Of(session.Episode), interval: 1, closed ? EpisodeState.Closed : EpisodeState.Open, 0);
 
     private void Values(double y, double expected, double lower, double upper)
     {

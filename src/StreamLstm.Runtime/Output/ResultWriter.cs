@@ -7,6 +7,7 @@ using StreamLstm.Core.Forecasting;
 using StreamLstm.Runtime.Alignment;
 using StreamLstm.Runtime.Episodes;
 using StreamLstm.Runtime.Ingress;
+using StreamLstm.Runtime.Repair;
 using StreamLstm.Runtime.Sharding;
 
 namespace StreamLstm.Runtime.Output;
@@ -45,8 +46,9 @@ internal sealed partial class ResultWriter : IDisposable
     /// <param name="kind">The stream's anomaly, or none.</param>
     /// <param name="forecasts">[D, K, Q], or empty for a result without forecast.</param>
     /// <param name="explainer">Says what the forecast was made of, if that is wanted.</param>
+    /// <param name="revision">How often the result has been issued before, and was changed by late data.</param>
     public ReadOnlySpan<byte> Result(
-        in FrameWork work, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores, float score, AnomalyKind kind, int direction, ReadOnlySpan<float> forecasts, IForecastExplainer? explainer)
+        in FrameWork work, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores, float score, AnomalyKind kind, int direction, ReadOnlySpan<float> forecasts, IForecastExplainer? explainer, int revision = 0)
     {
         var session = work.Session;
         var profile = session.Profile;
@@ -55,7 +57,7 @@ internal sealed partial class ResultWriter : IDisposable
         _json.WriteString("stream"u8, session.Key);
         _json.WriteString("profile"u8, profile.Name);
         Time("time"u8, work.Frame * profile.IntervalMicros);
-        _json.WriteNumber("revision"u8, 0);
+        _json.WriteNumber("revision"u8, revision);
         if (profile.Channels == 1)
         {
             Values(values[0], scores[0]);
@@ -90,7 +92,9 @@ internal sealed partial class ResultWriter : IDisposable
             _json.WriteStringValue("stale"u8);
         if (work.Kind == FrameKind.Imputed)
             _json.WriteStringValue("missing"u8);
-        if (!scores[0].HasForecast)
+        if (work.Kind == FrameKind.Bridge)
+            _json.WriteStringValue("withdrawn"u8);
+        else if (!scores[0].HasForecast)
             _json.WriteStringValue("cold"u8);
         Quality(work.Flags);
         _json.WriteEndArray();
@@ -116,9 +120,10 @@ internal sealed partial class ResultWriter : IDisposable
         }
     }
 
-    public ReadOnlySpan<byte> Episode(StreamSession session, bool closed) => Episode(session.Key, session.Profile.Name, session.Episode, session.Profile.IntervalMicros, closed);
+    public ReadOnlySpan<byte> Episode(StreamSession session, in EpisodeSummary e, EpisodeState state, int revision) =>
+        Episode(session.Key, session.Profile.Name, e, session.Profile.IntervalMicros, state, revision);
 
-    private ReadOnlySpan<byte> Episode(byte[] key, string profile, EpisodeTracker e, long interval, bool closed)
+    private ReadOnlySpan<byte> Episode(byte[] key, string profile, in EpisodeSummary e, long interval, EpisodeState state, int revision)
     {
         Begin();
         _json.WriteNumber("schema"u8, 1);
@@ -126,18 +131,19 @@ internal sealed partial class ResultWriter : IDisposable
         _json.WriteString("episode"u8, e.Id);
         _json.WriteString("profile"u8, profile);
         _json.WriteString("type"u8, EpisodeTracker.TypeName(e.Kind));
-        _json.WriteString("state"u8, closed ? "closed" : "open");
+        _json.WriteString("state"u8, state switch { EpisodeState.Closed => "closed"u8, EpisodeState.Withdrawn => "withdrawn"u8, _ => "open"u8 });
         Time("start"u8, e.StartFrame * interval);
-        if (closed)
-            Time("end"u8, (e.LastFrame + 1) * interval);
-        else
+        if (state == EpisodeState.Open)
             _json.WriteNull("end"u8);
+        else
+            Time("end"u8, (e.LastFrame + 1) * interval);
         _json.WriteNumber("peak_score"u8, e.PeakScore);
         _json.WriteString("severity"u8, EpisodeTracker.Severity(e.PeakScore));
         if (e.Direction != 0)
             _json.WriteString("direction"u8, e.Direction > 0 ? "above" : "below");
         else
             _json.WriteNull("direction"u8);
+        _json.WriteNumber("revision"u8, revision);
         return End();
     }
 

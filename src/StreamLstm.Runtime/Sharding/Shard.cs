@@ -10,6 +10,7 @@ using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Models;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
+using StreamLstm.Runtime.Repair;
 using StreamLstm.Runtime.Signals;
 using StreamLstm.Runtime.Storage;
 using StreamLstm.Runtime.Training;
@@ -60,7 +61,7 @@ internal sealed class ShardOutput
 }
 
 /// <summary>An output and its place in the total order (Lsn, Sub), which depends on the log alone.</summary>
-internal readonly record struct PendingOutput(long Lsn, int Sub, OutputKind Kind, string Stream, long TimeMicros, int Start, int Length);
+internal readonly record struct PendingOutput(long Lsn, int Sub, OutputKind Kind, string Stream, long TimeMicros, int Start, int Length, int Revision, bool Newest);
 
 /// <summary>Samples by outcome, for the metrics.</summary>
 internal sealed class OutcomeCounts
@@ -71,6 +72,12 @@ internal sealed class OutcomeCounts
 
     public long Late { get; set; }
 
+    /// <summary>Late, but inside the repair horizon.</summary>
+    public long Repaired { get; set; }
+
+    /// <summary>Results and episodes issued again.</summary>
+    public long Revisions { get; set; }
+
     public long Rejected { get; set; }
 
     public long Dip { get; set; }
@@ -79,13 +86,15 @@ internal sealed class OutcomeCounts
 
     public long Stale { get; set; }
 
-    public void Clear() => Accepted = Duplicate = Late = Rejected = Dip = Imputed = Stale = 0;
+    public void Clear() => Accepted = Duplicate = Late = Repaired = Revisions = Rejected = Dip = Imputed = Stale = 0;
 
     public void AddTo(OutcomeCounts o)
     {
         o.Accepted += Accepted;
         o.Duplicate += Duplicate;
         o.Late += Late;
+        o.Repaired += Repaired;
+        o.Revisions += Revisions;
         o.Rejected += Rejected;
         o.Dip += Dip;
         o.Imputed += Imputed;
@@ -98,9 +107,10 @@ internal sealed class OutcomeCounts
 /// the aligners give frames; frames are then processed in waves (the k-th frame of every stream together), so that the network
 /// steps many series at once. What is computed for a stream depends on the log alone, not on the batch, the wave or the shard.
 /// State record of a stream in a commit: <c>[kind u8: 1 = snapshot, 2 = entries][key block][profile block][body block]</c>; body =
-/// <c>[aligner][episode][frames i64]</c>, then for a snapshot d × record words, for entries <c>[n i32] n×{frame i64, kind u8, length i64, version i32, values d×f64}</c>.
+/// <c>[aligner][episode][frames i64]</c>, then for a snapshot d × record words, for entries <c>[n i32] n×{frame i64, kind u8, length i64, version i32, values d×f64}</c>;
+/// of a stream with a repair window then <c>[1 u8]</c> and what the window writes.
 /// </summary>
-internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
+internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
 {
     public const byte SnapshotRecord = 1;
     public const byte EntriesRecord = 2;
@@ -296,6 +306,9 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             r.Floats(shard.Arena.Record(slot));
         }
 
+        var hasWindow = session.Repair is not null && !r.AtEnd && r.Byte() == 1;
+        if (hasWindow)
+            session.Repair!.Read(ref r);
         partition.Sessions.Add(session.Key, session);
         shard.Sample.Add(session);
         NoteSnapshot(session);
@@ -314,6 +327,9 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                 Schedule(work);
                 session.FramesSinceSnapshot++;
             }
+
+            if (hasWindow && !e.AtEnd && e.Byte() == 1)
+                session.Repair!.ReadDelta(ref e);
         }
 
         var frameCount = session.Frames;
@@ -330,6 +346,18 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         _frameValues.Clear();
         _output.Clear();
         _emit = true;
+        if (session.Repair is { } window)
+        {
+            // The profile has its horizon since this start only: late data can be taken in from here on.
+            if (!hasWindow)
+                Fill(shard, session, RestartWindow(session, window, partition.ActiveVersion[profile.Index]));
+            if (window.IsDirty)
+            {
+                partition.Repairs.Add(session);
+                partition.NextDeadline = Math.Min(partition.NextDeadline, window.Due);
+            }
+        }
+
         partition.NextDeadline = Math.Min(partition.NextDeadline, session.Aligner.Deadline);
         return true;
     }
@@ -388,10 +416,15 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             Clock = _clock,
             Version = partition.ActiveVersion[_session.Profile.Index],
             NextOfStream = -1,
+            Newest = true,
         };
+        if (_session.Repair is { } window)
+            NoteClosed(window, _session, ref work);
         foreach (var v in values)
             _frameValues.Add(v);
         Schedule(work);
+        if (work.Replayed)
+            return;
         if (kind == FrameKind.Imputed)
             _output.Outcomes.Imputed++;
         else if (kind == FrameKind.Stale)
@@ -444,6 +477,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             case EntryKind.Sample:
                 partition.Clock = Math.Max(partition.Clock, batch.Clock[entry]);
                 _clock = partition.Clock;
+                RunRepairs(partition);
                 if (batch.Samples.Rows(batch.SampleIndex[entry]) > 1)
                     AlignBlock(partition, batch.Samples, batch.SampleIndex[entry]);
                 else
@@ -452,6 +486,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             case EntryKind.Tick:
                 partition.Clock = Math.Max(partition.Clock, batch.Clock[entry]);
                 _clock = partition.Clock;
+                RunRepairs(partition);
                 AlignTick(partition);
                 break;
             case EntryKind.Activate:
@@ -461,9 +496,15 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                 break;
             case EntryKind.Reset:
                 if (partition.Sessions.TryGetValue(batch.Samples.Key(batch.SampleIndex[entry]).ToArray(), out var session))
-                    Schedule(new FrameWork { Session = session, Kind = FrameKind.Bridge, Length = -1, Lsn = _lsn, Clock = partition.Clock, NextOfStream = -1, ValuesAt = _frameValues.Count });
+                {
+                    var cleared = session.Repair is { } window ? RestartWindow(session, window, partition.ActiveVersion[session.Profile.Index]) : null;
+                    Schedule(new FrameWork { Session = session, Kind = FrameKind.Bridge, Length = -1, Lsn = _lsn, Clock = partition.Clock, NextOfStream = -1, ValuesAt = _frameValues.Count, Base = cleared });
+                }
                 else
+                {
                     _signals.TryReset(partition.Index, batch.Samples.Key(batch.SampleIndex[entry]));
+                }
+
                 break;
             default:
                 throw new InvalidOperationException($"Unknown log entry {batch.Kind[entry]}.");
@@ -527,6 +568,8 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                 shard.Model.Initialise(shard.Arena.Record(slot));
             partition.Sessions.Add(session.Key, session);
             shard.Sample.Add(session);
+            if (session.Repair is { } born)
+                RestartWindow(session, born, 0);
         }
         else if (!CheckChannels(session.Profile.Profile, samples, i))
         {
@@ -534,15 +577,24 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         }
 
         _session = session;
+        var late = session.Repair is not null && session.Aligner.IsBehind(samples.EventTime(i));
         if (!CheckRange(session.Profile.Profile, samples, i))
         {
-            AlignFaulty(session, samples, i);
+            AlignFaulty(partition, session, samples, i, late);
             Touch(session);
             partition.NextDeadline = Math.Min(partition.NextDeadline, session.Aligner.Deadline);
             return;
         }
 
+        if (late)
+        {
+            AlignLate(partition, session, session.Repair!, samples.EventTime(i), samples.Arrival(i), samples.Values(i), faulty: false);
+            return;
+        }
+
         var outcome = session.Aligner.Add(samples.EventTime(i), samples.Arrival(i), samples.Values(i), this);
+        if (session.Repair is { } kept && outcome is SampleOutcome.Accepted or SampleOutcome.Duplicate or SampleOutcome.Dip)
+            Keep(partition, session, kept, samples.EventTime(i), samples.Arrival(i), samples.Values(i), faulty: false);
         switch (outcome)
         {
             case SampleOutcome.Accepted:
@@ -584,11 +636,13 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             partition.NextDeadline = Math.Min(partition.NextDeadline, session.Aligner.Deadline);
         }
 
+        if (partition.Repairs.Min is { } waiting)
+            partition.NextDeadline = Math.Min(partition.NextDeadline, waiting.Repair!.Due);
         partition.NextDeadline = Math.Min(partition.NextDeadline, _signals.OnTick(partition.Index, partition.Clock));
     }
 
     /// <summary>A value that can't be true is missing, yet the grid hears of it: its frame tells of a faulty sensor, not of silence.</summary>
-    private void AlignFaulty(StreamSession session, SampleBatch samples, int i)
+    private void AlignFaulty(Partition partition, StreamSession session, SampleBatch samples, int i, bool late)
     {
         var profile = session.Profile.Profile;
         var values = _valueScratch.AsSpan(0, profile.Channels.Count);
@@ -599,7 +653,15 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                 v = double.NaN;
         }
 
-        session.Aligner.Add(samples.EventTime(i), samples.Arrival(i), values, this, faulty: true);
+        if (late)
+        {
+            AlignLate(partition, session, session.Repair!, samples.EventTime(i), samples.Arrival(i), values, faulty: true);
+            return;
+        }
+
+        var outcome = session.Aligner.Add(samples.EventTime(i), samples.Arrival(i), values, this, faulty: true);
+        if (session.Repair is { } kept && outcome is SampleOutcome.Accepted or SampleOutcome.Duplicate or SampleOutcome.Dip)
+            Keep(partition, session, kept, samples.EventTime(i), samples.Arrival(i), values, faulty: true);
     }
 
     private bool CheckChannels(Profile profile, SampleBatch samples, int i)
@@ -625,13 +687,16 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         return true;
     }
 
-    private void Reject(SampleBatch samples, int i, string reason, string detail)
+    private void Reject(SampleBatch samples, int i, string reason, string detail) =>
+        Reject(samples.Key(i), samples.EventTime(i), samples.Arrival(i), samples.Values(i), reason, detail);
+
+    private void Reject(ReadOnlySpan<byte> key, long eventTime, long arrival, ReadOnlySpan<double> values, string reason, string detail)
     {
         _output.Outcomes.Rejected += reason == DeadLetterReason.Late ? 0 : 1;
-        var stream = Encoding.UTF8.GetString(samples.Key(i));
-        var payload = Encoding.UTF8.GetBytes(FormattableString.Invariant($"{UnixMicros.ToDateTimeOffset(samples.EventTime(i)):O} {string.Join(' ', samples.Values(i)[..Math.Min(samples.Values(i).Length, 255)].ToArray().Select(v => v.ToString("R", System.Globalization.CultureInfo.InvariantCulture)))}"));
-        var letter = DeadLetter.Create(reason, "engine", _batch.DescribePosition(_lsn), detail, samples.Arrival(i), payload, stream);
-        Emit(_lsn, 2 * _sub++, OutputKind.DeadLetter, reason, samples.Arrival(i), _writer.DeadLetter(letter));
+        var stream = Encoding.UTF8.GetString(key);
+        var payload = Encoding.UTF8.GetBytes(FormattableString.Invariant($"{UnixMicros.ToDateTimeOffset(eventTime):O} {string.Join(' ', values[..Math.Min(values.Length, 255)].ToArray().Select(v => v.ToString("R", System.Globalization.CultureInfo.InvariantCulture)))}"));
+        var letter = DeadLetter.Create(reason, "engine", _batch.DescribePosition(_lsn), detail, arrival, payload, stream);
+        Emit(_lsn, 2 * _sub++, OutputKind.DeadLetter, reason, arrival, _writer.DeadLetter(letter));
     }
 
     void ISignalHost.Emit(OutputKind kind, string stream, long timeMicros, ReadOnlySpan<byte> json) => Emit(_lsn, 2 * _sub++, kind, stream, timeMicros, json);
@@ -646,11 +711,11 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
 
     bool ISignalHost.Emits => _emit;
 
-    private void Emit(long lsn, int sub, OutputKind kind, string stream, long time, ReadOnlySpan<byte> json)
+    private void Emit(long lsn, int sub, OutputKind kind, string stream, long time, ReadOnlySpan<byte> json, int revision = 0, bool newest = true)
     {
         if (!_emit)
             return;
-        _output.Outputs.Add(new PendingOutput(lsn, sub, kind, stream, time, _output.Json.Length, json.Length));
+        _output.Outputs.Add(new PendingOutput(lsn, sub, kind, stream, time, _output.Json.Length, json.Length, revision, newest));
         _output.Json.Bytes(json);
     }
 
@@ -694,10 +759,17 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             {
                 ref var work = ref System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_frames)[index];
                 var profile = _perProfile[work.Session.Profile.Index];
-                if (work.Kind == FrameKind.Bridge)
+                switch (work.Kind)
                 {
-                    Bridge(profile, work);
-                    continue;
+                    case FrameKind.Bridge:
+                        Bridge(profile, work);
+                        continue;
+                    case FrameKind.Rewind:
+                        Rewind(profile, work.Session, work.Base!);
+                        continue;
+                    case FrameKind.Settle:
+                        Settle(work.Session, work);
+                        continue;
                 }
 
                 var block = profile.Block(work.Version);
@@ -722,7 +794,12 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
     private void Bridge(ProfileShard profile, in FrameWork work)
     {
         if (_emit && work.Length > 0)
+        {
             work.Session.Episode.ExtendStale(work.Frame + work.Length - 1);
+            if (work.Session.Repair is not null)
+                WithdrawResults(work.Session, work);
+        }
+
         foreach (var slot in work.Session.Slots)
         {
             var record = profile.Arena.Record(slot);
@@ -731,6 +808,9 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             else
                 profile.Model.Bridge(record, work.Length, profile.Runtime.Phase(work.Frame));
         }
+
+        if (work.Base is { } filled)
+            Fill(profile, work.Session, filled);
     }
 
     /// <summary>score → calibrate → learn for every row, one network step for the whole block, then the forecasts.</summary>
@@ -758,7 +838,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             for (var c = 0; c < d; c++)
             {
                 var value = work.Kind == FrameKind.Observed ? allValues[work.ValuesAt + c] : double.NaN;
-                profile.Scores[row + c] = profile.Model.Observe(profile.Arena.Record(work.Session.Slots[c]), value, phase, muted ? null : profile.Skill);
+                profile.Scores[row + c] = profile.Model.Observe(profile.Arena.Record(work.Session.Slots[c]), value, phase, muted || work.Replayed ? null : profile.Skill);
             }
 
             var covariates = profile.CovariatesAt(row / d);
@@ -801,7 +881,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             session.Frames++;
             var muted = !_emit || work.Frame * runtime.IntervalMicros < _settings.MuteBeforeMicros;
             var every = runtime.Profile.ForecastEvery;
-            var withForecast = !muted && every > 0 && session.Frames % every == 0;
+            var withForecast = !muted && work.Newest && every > 0 && session.Frames % every == 0;
             var phase = runtime.Phase(work.Frame);
             var firstRow = row;
             for (var c = 0; c < d; c++, row++)
@@ -827,6 +907,8 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             }
 
             Publish(profile, work, allValues, profile.Scores.AsSpan(firstRow, d), withForecast ? profile.Forecasts.AsSpan(0, d * length) : default, muted);
+            if (work.Base is { } filled)
+                Fill(profile, session, filled);
         }
 
         _output.Frames += block.Frames.Count;
@@ -874,7 +956,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
 
         if (!_emit)
             return;
-        if (_settings.Observer is { } observer)
+        if (!work.Replayed && _settings.Observer is { } observer)
         {
             var length = forecasts.Length / Math.Max(1, d);
             for (var c = 0; c < d; c++)
@@ -886,9 +968,22 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         if (muted)
             return;
         var time = work.Frame * profile.Runtime.IntervalMicros;
-        Emit(work.Lsn, 2 * work.Sub, OutputKind.Result, session.Name, time, _writer.Result(work, values, scores, score, kind, direction, forecasts, profile.Runtime.Profile.Explain ? profile : null));
-        if (change != EpisodeChange.None)
-            Emit(work.Lsn, (2 * work.Sub) + 1, OutputKind.Episode, session.Name, session.Episode.StartFrame * profile.Runtime.IntervalMicros, _writer.Episode(session, change == EpisodeChange.Closed));
+        var window = session.Repair;
+        var revision = window?.Publish(work.Frame, FingerprintOf(work, values, scores, score, kind, direction, session.Episode), again: work.Replayed && work.Newest && window.Changed) ?? 0;
+        if (revision >= 0)
+        {
+            _output.Outcomes.Revisions += revision > 0 ? 1 : 0;
+            var json = _writer.Result(work, values, scores, score, kind, direction, forecasts, profile.Runtime.Profile.Explain ? profile : null, revision);
+            Emit(work.Lsn, 2 * work.Sub, OutputKind.Result, session.Name, time, json, revision, work.Newest);
+        }
+
+        if (change == EpisodeChange.None)
+            return;
+        var episode = EpisodeSummary.Of(session.Episode);
+        var state = change == EpisodeChange.Closed ? EpisodeState.Closed : EpisodeState.Open;
+        revision = window?.Publish(episode, state, work.Frame) ?? 0;
+        if (revision >= 0)
+            EmitEpisode(session, episode, state, revision, work.Lsn, (2 * work.Sub) + 1);
     }
 
     private void TouchOldSnapshots(long before)
@@ -940,7 +1035,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                 frames++;
             session.FramesSinceSnapshot += frames;
             // A full reset can't be told by entries; neither can a stream's first commit.
-            var snapshot = session.SnapshotPosition < 0 || session.FramesSinceSnapshot >= session.Profile.SnapshotEvery || HasReset(session);
+            var snapshot = session.SnapshotPosition < 0 || session.FramesSinceSnapshot >= session.Profile.SnapshotEvery || HasReset(session) || session.Repair is { NeedsSnapshot: true };
             w.Byte(snapshot ? SnapshotRecord : EntriesRecord);
             _output.StateSlots.Add(snapshot ? (byte)0 : frames == 0 ? HeaderSlot : (byte)session.FramesSinceSnapshot);
             w.Block(session.Key);
@@ -956,6 +1051,13 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                 {
                     w.Int32(session.Profile.Plan.RecordWords);
                     w.Floats(_perProfile[session.Profile.Index].Arena.Record(slot));
+                }
+
+                if (session.Repair is { } window)
+                {
+                    w.Byte(1);
+                    window.Write(w);
+                    window.NeedsSnapshot = false;
                 }
 
                 session.FramesSinceSnapshot = 0;
@@ -976,6 +1078,12 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                     for (var c = 0; c < n; c++)
                         w.Double(_frameValues[work.ValuesAt + c]);
                 }
+
+                if (session.Repair is { } window)
+                {
+                    w.Byte(1);
+                    window.WriteDelta(w, ClosedFrames(session), keep: frames == 0);
+                }
             }
 
             w.PatchInt32(lengthAt, w.Length - lengthAt - 4);
@@ -989,6 +1097,15 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         _output.StateCount += _signals.EncodeTouched(w, _output.StateSlots);
         _output.Frames += _signals.Findings;
         _signals.Findings = 0;
+    }
+
+    private IEnumerable<long> ClosedFrames(StreamSession session)
+    {
+        for (var i = session.FirstFrame; i >= 0; i = _frames[i].NextOfStream)
+        {
+            if (_frames[i].Kind != FrameKind.Bridge)
+                yield return _frames[i].Frame;
+        }
     }
 
     private bool HasReset(StreamSession session)
@@ -1034,6 +1151,9 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         public int[] ActiveVersion { get; } = new int[profiles];
 
         public Dictionary<byte[], StreamSession> Sessions { get; } = new(KeyComparer.Instance);
+
+        /// <summary>Streams that wait for a repair, the first due first.</summary>
+        public SortedSet<StreamSession> Repairs { get; } = new(Comparer<StreamSession>.Create((a, b) => a.Repair!.Due.CompareTo(b.Repair!.Due) is not 0 and var due ? due : KeyComparer.Instance.Compare(a.Key, b.Key)));
 
         private long _nextDeadline = long.MaxValue;
     }

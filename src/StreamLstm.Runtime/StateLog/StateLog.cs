@@ -34,6 +34,9 @@ internal sealed class CommitHeader
 internal sealed class StateLog : IDisposable
 {
     private const byte KindCommit = 1;
+
+    /// <summary>Added to the kind of an output that isn't its stream's newest.</summary>
+    private const byte NotNewest = 0x80;
     private readonly RecordLog _log;
     private readonly ByteWriter _record = new();
     private readonly List<(long Commit, long Position)> _restored = [];
@@ -92,7 +95,7 @@ internal sealed class StateLog : IDisposable
         w.Int32(outputs.Count);
         foreach (var output in outputs)
         {
-            w.Byte((byte)output.Kind);
+            w.Byte((byte)((byte)output.Kind | (output.Newest ? 0 : NotNewest)));
             w.String(output.Stream);
             w.Int64(output.TimeMicros);
             w.Int32(output.Revision);
@@ -194,7 +197,11 @@ internal sealed class StateLog : IDisposable
 
         var outputs = new OutputRecord[r.Int32()];
         for (var i = 0; i < outputs.Length; i++)
-            outputs[i] = new OutputRecord((OutputKind)r.Byte(), r.String(), r.Int64(), r.Int32(), r.Block().ToArray());
+        {
+            var kind = r.Byte();
+            outputs[i] = new OutputRecord((OutputKind)(kind & ~NotNewest), r.String(), r.Int64(), r.Int32(), r.Block().ToArray(), (kind & NotNewest) == 0);
+        }
+
         return (header.Sequence, outputs);
     }
 
