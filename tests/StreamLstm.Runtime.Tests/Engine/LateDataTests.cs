@@ -1,7 +1,5 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using FsCheck.Fluent;
-using StreamLstm.Core.Forecasting;
 using StreamLstm.Core.Numerics;
 using StreamLstm.Core.Recurrent;
 using StreamLstm.Runtime.Alignment;
@@ -23,8 +21,17 @@ public sealed class LateDataTests : IDisposable
 
     private static readonly Profile Plain = new()
     {
-        Name = "plain", HiddenSize = 4, HorizonSteps = 4, MaxGapFrames = 2, SamplesPerFrame = 1, Learning = false, Season = TimeSpan.FromHours(6), Tier = Tier.Lean,
-        RepairHorizon = TimeSpan.FromHours(6), ValidMin = -10_000, ValidMax = 1_000_000,
+        Name = "plain",
+        HiddenSize = 4,
+        HorizonSteps = 4,
+        MaxGapFrames = 2,
+        SamplesPerFrame = 1,
+        Learning = false,
+        Season = TimeSpan.FromHours(6),
+        Tier = Tier.Lean,
+        RepairHorizon = TimeSpan.FromHours(6),
+        ValidMin = -10_000,
+        ValidMax = 1_000_000,
     };
 
     private readonly TemporaryFolder _folder = new();
