@@ -436,7 +436,9 @@ internal sealed class RepairWindow
         WriteEpisodes(w);
     }
 
-    public void ReadDelta(ref ByteReader r)
+    /// <param name="r">What <see cref="WriteDelta"/> wrote.</param>
+    /// <param name="keep">As it was written.</param>
+    public void ReadDelta(ref ByteReader r, bool keep)
     {
         ReadState(ref r);
         for (var n = r.Int32(); n > 0; n--)
@@ -452,6 +454,8 @@ internal sealed class RepairWindow
         }
 
         ReadEpisodes(ref r);
+        if (!keep)
+            _changed.Clear();
     }
 
     private void WriteState(ByteWriter w)

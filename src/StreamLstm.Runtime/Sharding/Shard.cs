@@ -329,7 +329,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
             }
 
             if (hasWindow && !e.AtEnd && e.Byte() == 1)
-                session.Repair!.ReadDelta(ref e);
+                session.Repair!.ReadDelta(ref e, keep: n == 0);
         }
 
         var frameCount = session.Frames;
