@@ -63,8 +63,8 @@ public sealed partial class MqttSink : IResultSink
             switch (record.Kind)
             {
                 case OutputKind.Result:
-                    await SendAsync(StreamTopic(record.Stream, "result"), record.Json, _settings.RetainResults);
-                    if (TryGetForecast(record, out var forecast))
+                    await SendAsync(StreamTopic(record.Stream, "result"), record.Json, _settings.RetainResults && record.Newest);
+                    if (record.Newest && TryGetForecast(record, out var forecast))
                         await SendAsync(StreamTopic(record.Stream, "forecast"), forecast, _settings.RetainForecasts);
                     break;
                 case OutputKind.Episode:

@@ -33,6 +33,12 @@ internal enum FrameKind : byte
 
     /// <summary>A run of frames about which nothing is known, up to the return of a stale stream.</summary>
     Bridge = 3,
+
+    /// <summary>No frame: the stream goes back to an earlier state; what follows repeats its frames with the late data.</summary>
+    Rewind = 4,
+
+    /// <summary>No frame: the repeated frames end here.</summary>
+    Settle = 5,
 }
 
 /// <summary>Receives closed frames in time order.</summary>
@@ -80,6 +86,18 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
     /// <summary>Event time of the newest sample, Unix microseconds, or long.MinValue.</summary>
     public long NewestEventTime => _newest;
 
+    /// <summary>The frame that was closed last, or long.MinValue.</summary>
+    public long LastClosed => _lastClosed;
+
+    public long FrameOf(long eventTime) => FloorDiv(eventTime, _interval);
+
+    /// <summary>
+    /// Whether what was closed would be another if this sample had come in order: its interval is closed, or it is a register's reading
+    /// before one that has closed a curve.
+    /// </summary>
+    public bool IsBehind(long eventTime) =>
+        _lastClosed != None && (FrameOf(eventTime) <= _lastClosed || (profile.Counter && eventTime < _newest - (long)profile.AllowedLateness.TotalMicroseconds));
+
     /// <summary>
     /// Arrival time at which silence closes the next frame, or long.MaxValue.
     /// </summary>
@@ -124,15 +142,19 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
         }
         else if (duplicate)
         {
+            // A value takes the place of a value; a channel that is missing takes none away.
             for (var i = 0; i < values.Length; i++)
-                bucket.Values[(at * values.Length) + i] = values[i];
+            {
+                if (!double.IsNaN(values[i]))
+                    bucket.Values[(at * values.Length) + i] = values[i];
+            }
         }
         else
         {
             bucket.Times.Insert(~at, eventTime);
             for (var i = 0; i < values.Length; i++)
                 bucket.Values.Insert((~at * values.Length) + i, values[i]);
-            _recent[_recentCount++ % RecentTimes] = eventTime;
+            Remember(eventTime);
         }
 
         if (eventTime >= _newest)
@@ -152,21 +174,35 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
             CloseNext(Next, long.MaxValue, receiver);
     }
 
-    public void Write(ByteWriter w)
+    public void Write(ByteWriter w) => Write(w, _newest, _newestArrival, _recentCount, _open);
+
+    /// <summary>
+    /// The state as it is without the samples of intervals still open: a function of the frames closed so far and their samples, whatever
+    /// else has arrived. Read back, and given the later samples in order, it goes on as if they had come so.
+    /// </summary>
+    public void WriteClosed(ByteWriter w)
+    {
+        var known = 0;
+        while (known < _recentCount && _lastClosed != None && FloorDiv(_recent[known], _interval) <= _lastClosed)
+            known++;
+        Write(w, None, 0, known, []);
+    }
+
+    private void Write(ByteWriter w, long newest, long newestArrival, int recent, List<Bucket> open)
     {
         w.Byte((byte)(IsStale ? 1 : 0));
-        w.Int64(_newest);
-        w.Int64(_newestArrival);
+        w.Int64(newest);
+        w.Int64(newestArrival);
         w.Int64(_lastClosed);
         w.Int32(_gap);
-        w.Int32(_recentCount);
-        foreach (var t in _recent)
-            w.Int64(t);
+        w.Int32(recent);
+        for (var i = 0; i < RecentTimes; i++)
+            w.Int64(i < recent ? _recent[i] : 0);
         _resampler.Write(w);
         foreach (var v in _latest)
             w.Double(v);
-        w.Int32(_open.Count);
-        foreach (var bucket in _open)
+        w.Int32(open.Count);
+        foreach (var bucket in open)
         {
             w.Int64(bucket.Frame);
             w.Byte((byte)(bucket.Faulty ? 1 : 0));
@@ -185,9 +221,10 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
         _newestArrival = r.Int64();
         _lastClosed = r.Int64();
         _gap = r.Int32();
-        _recentCount = r.Int32();
+        _recentCount = Math.Min(r.Int32(), RecentTimes);
         for (var i = 0; i < RecentTimes; i++)
             _recent[i] = r.Int64();
+        _recent.AsSpan(0, _recentCount).Sort();
         _resampler.Read(ref r);
         for (var i = 0; i < _latest.Length; i++)
             _latest[i] = r.Double();
@@ -313,7 +350,24 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
         return bucket;
     }
 
-    private bool SeenBefore(long eventTime) => _recent.AsSpan(0, Math.Min(_recentCount, RecentTimes)).Contains(eventTime);
+    private bool SeenBefore(long eventTime) => _recent.AsSpan(0, _recentCount).Contains(eventTime);
+
+    /// <summary>The newest event times, ascending: which ones they are doesn't depend on the order of arrival.</summary>
+    private void Remember(long eventTime)
+    {
+        if (_recentCount == RecentTimes)
+        {
+            if (eventTime < _recent[0])
+                return;
+            _recent.AsSpan(1).CopyTo(_recent);
+            _recentCount--;
+        }
+
+        var i = _recentCount++;
+        for (; i > 0 && _recent[i - 1] > eventTime; i--)
+            _recent[i] = _recent[i - 1];
+        _recent[i] = eventTime;
+    }
 
     private static long FloorDiv(long a, long b) => (a / b) - (a % b < 0 ? 1 : 0);
 }

@@ -641,7 +641,7 @@ public sealed partial class Engine : IAsyncDisposable
                 return;
             ref readonly var output = ref work.Made[from].Next(next[from]++);
             var isLetter = output.Kind == OutputKind.DeadLetter;
-            outputs.Add(new OutputRecord(output.Kind, isLetter ? "engine" : output.Stream, output.TimeMicros, 0, work.Made[from].Json.Memory(output.Start, output.Length)));
+            outputs.Add(new OutputRecord(output.Kind, isLetter ? "engine" : output.Stream, output.TimeMicros, output.Revision, work.Made[from].Json.Memory(output.Start, output.Length), output.Newest));
             if (isLetter)
                 NoteDeadLetter("engine", output.Stream, "");
         }
@@ -744,7 +744,7 @@ public sealed partial class Engine : IAsyncDisposable
             Interlocked.Add(ref _results, shard.Results);
         }
 
-        Interlocked.Add(ref _samples, outcomes.Accepted);
+        Interlocked.Add(ref _samples, outcomes.Accepted + outcomes.Repaired);
         _metrics.Count(outcomes);
         var samples = batch.Samples;
         if (samples.Count == 0)

@@ -12,6 +12,7 @@ internal sealed class EngineMetrics
     private readonly Counter<long> _samples;
     private readonly Counter<long> _deadLetters;
     private readonly Counter<long> _late;
+    private readonly Counter<long> _revisions;
     private readonly Counter<long> _rounds;
     private readonly Counter<long> _promotions;
 
@@ -21,6 +22,7 @@ internal sealed class EngineMetrics
         _samples = meter.CreateCounter<long>("streamlstm_samples", description: "Samples by what became of them.");
         _deadLetters = meter.CreateCounter<long>("streamlstm_dead_letters", description: "Inputs that could not be used, by reason.");
         _late = meter.CreateCounter<long>("streamlstm_late", description: "Samples whose interval was already closed.");
+        _revisions = meter.CreateCounter<long>("streamlstm_revisions", description: "Results and episodes issued again because late data changed them.");
         _rounds = meter.CreateCounter<long>("streamlstm_training_rounds", description: "Training rounds by outcome.");
         _promotions = meter.CreateCounter<long>("streamlstm_promotions", description: "Model versions put into service.");
         StepDuration = meter.CreateHistogram("streamlstm_step_duration_seconds", "s", "Time to align, score, learn and forecast one batch.", advice: Durations);
@@ -31,6 +33,7 @@ internal sealed class EngineMetrics
         // Counters that alert rules rate() over exist from the first scrape on.
         _samples.Add(0, new KeyValuePair<string, object?>("outcome", "accepted"));
         _late.Add(0);
+        _revisions.Add(0);
         foreach (var reason in DeadLetterReason.All)
             _deadLetters.Add(0, new KeyValuePair<string, object?>("reason", reason));
 
@@ -66,11 +69,14 @@ internal sealed class EngineMetrics
         Outcome("accepted", o.Accepted);
         Outcome("duplicate", o.Duplicate);
         Outcome("late", o.Late);
+        Outcome("repaired", o.Repaired);
         Outcome("rejected", o.Rejected);
         Outcome("register_dip", o.Dip);
         Outcome("imputed", o.Imputed);
-        if (o.Late > 0)
-            _late.Add(o.Late);
+        if (o.Late + o.Repaired > 0)
+            _late.Add(o.Late + o.Repaired);
+        if (o.Revisions > 0)
+            _revisions.Add(o.Revisions);
     }
 
     public void DeadLetter(string reason) => _deadLetters.Add(1, new KeyValuePair<string, object?>("reason", reason));

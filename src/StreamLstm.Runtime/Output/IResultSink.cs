@@ -13,8 +13,10 @@ public enum OutputKind : byte
 /// </summary>
 /// <param name="Stream">Stream key; for dead letters the source name.</param>
 /// <param name="TimeMicros">Frame start, Unix microseconds.</param>
+/// <param name="Revision">How often it has been issued again, changed by late data.</param>
 /// <param name="Json">One UTF-8 JSON object without line end.</param>
-public readonly record struct OutputRecord(OutputKind Kind, string Stream, long TimeMicros, int Revision, ReadOnlyMemory<byte> Json);
+/// <param name="Newest">False for results of intervals behind the stream's newest one: they don't take its place where only the latest is kept.</param>
+public readonly record struct OutputRecord(OutputKind Kind, string Stream, long TimeMicros, int Revision, ReadOnlyMemory<byte> Json, bool Newest = true);
 
 /// <summary>Where a sink stands: everything up to and including <see cref="Commit"/> has been handed over.</summary>
 /// <param name="Commit">Sequence number of the commit.</param>

@@ -1,6 +1,7 @@
 using StreamLstm.Core.Forecasting;
 using StreamLstm.Core.Signals;
 using StreamLstm.Runtime.Episodes;
+using StreamLstm.Runtime.Repair;
 using StreamLstm.Runtime.Signals;
 using StreamLstm.Runtime.Storage;
 
@@ -68,7 +69,8 @@ internal sealed partial class ResultWriter
     }
 
     /// <summary>An episode whose frames are microseconds.</summary>
-    public void SignalEpisode(ByteWriter w, SignalSession session, bool closed) => Episode(w, session.Key, session.Profile, session.Episode, interval: 1, closed);
+    public void SignalEpisode(ByteWriter w, SignalSession session, bool closed) =>
+        Episode(w, session.Key, session.Profile, EpisodeSummary.Of(session.Episode), interval: 1, closed ? EpisodeState.Closed : EpisodeState.Open, 0);
 
     private void Values(double y, double expected, double lower, double upper)
     {

@@ -5,6 +5,7 @@ using StreamLstm.Core.Forecasting;
 using StreamLstm.Runtime.Alignment;
 using StreamLstm.Runtime.Episodes;
 using StreamLstm.Runtime.Ingress;
+using StreamLstm.Runtime.Repair;
 using StreamLstm.Runtime.Sharding;
 using StreamLstm.Runtime.Storage;
 
@@ -47,9 +48,10 @@ internal sealed partial class ResultWriter : IDisposable
     /// <param name="kind">The stream's anomaly, or none.</param>
     /// <param name="forecasts">[D, K, Q], or empty for a result without forecast.</param>
     /// <param name="explainer">Says what the forecast was made of, if that is wanted.</param>
+    /// <param name="revision">How often the result has been issued before, and was changed by late data.</param>
     public void Result(
         ByteWriter w, in FrameWork work, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores, float score, AnomalyKind kind, int direction, ReadOnlySpan<float> forecasts,
-        IForecastExplainer? explainer)
+        IForecastExplainer? explainer, int revision = 0)
     {
         var session = work.Session;
         var profile = session.Profile;
@@ -58,7 +60,8 @@ internal sealed partial class ResultWriter : IDisposable
         JsonBytes.Escaped(w, session.Key);
         w.Bytes(text.AfterStream);
         _text.Time(w, work.Frame * profile.IntervalMicros);
-        w.Bytes("\",\"revision\":0"u8);
+        w.Bytes("\",\"revision\":"u8);
+        JsonBytes.Number(w, revision);
         if (profile.Channels == 1)
             Values(w, values[0], scores[0]);
         else
@@ -114,7 +117,9 @@ internal sealed partial class ResultWriter : IDisposable
             Name(w, "\"stale\""u8, ref first);
         if (work.Kind == FrameKind.Imputed)
             Name(w, "\"missing\""u8, ref first);
-        if (!hasForecast)
+        if (work.Kind == FrameKind.Bridge)
+            Name(w, "\"withdrawn\""u8, ref first);
+        else if (!hasForecast)
             Name(w, "\"cold\""u8, ref first);
         if (work.Flags == FrameFlags.None)
             return;
@@ -133,9 +138,10 @@ internal sealed partial class ResultWriter : IDisposable
         }
     }
 
-    public void Episode(ByteWriter w, StreamSession session, bool closed) => Episode(w, session.Key, session.Profile, session.Episode, session.Profile.IntervalMicros, closed);
+    public void Episode(ByteWriter w, StreamSession session, in EpisodeSummary e, EpisodeState state, int revision) =>
+        Episode(w, session.Key, session.Profile, e, session.Profile.IntervalMicros, state, revision);
 
-    private void Episode(ByteWriter w, byte[] key, ProfileRuntime profile, EpisodeTracker e, long interval, bool closed)
+    private void Episode(ByteWriter w, byte[] key, ProfileRuntime profile, in EpisodeSummary e, long interval, EpisodeState state, int revision)
     {
         w.Bytes("{\"schema\":1,\"stream\":\""u8);
         JsonBytes.Escaped(w, key);
@@ -145,10 +151,12 @@ internal sealed partial class ResultWriter : IDisposable
         w.Bytes(TextOf(profile).Name);
         w.Bytes("\",\"type\":\""u8);
         w.Ascii(EpisodeTracker.TypeName(e.Kind));
-        w.Bytes(closed ? "\",\"state\":\"closed\",\"start\":\""u8 : "\",\"state\":\"open\",\"start\":\""u8);
+        w.Bytes("\",\"state\":\""u8);
+        w.Bytes(state switch { EpisodeState.Closed => "closed"u8, EpisodeState.Withdrawn => "withdrawn"u8, _ => "open"u8 });
+        w.Bytes("\",\"start\":\""u8);
         _text.Time(w, e.StartFrame * interval);
         w.Bytes("\",\"end\":"u8);
-        if (closed)
+        if (state != EpisodeState.Open)
         {
             w.Bytes("\""u8);
             _text.Time(w, (e.LastFrame + 1) * interval);
@@ -163,7 +171,9 @@ internal sealed partial class ResultWriter : IDisposable
         JsonBytes.Number(w, e.PeakScore);
         w.Bytes(",\"severity\":\""u8);
         w.Ascii(EpisodeTracker.Severity(e.PeakScore));
-        w.Bytes(e.Direction > 0 ? "\",\"direction\":\"above\"}"u8 : e.Direction < 0 ? "\",\"direction\":\"below\"}"u8 : "\",\"direction\":null}"u8);
+        w.Bytes(e.Direction > 0 ? "\",\"direction\":\"above\",\"revision\":"u8 : e.Direction < 0 ? "\",\"direction\":\"below\",\"revision\":"u8 : "\",\"direction\":null,\"revision\":"u8);
+        JsonBytes.Number(w, revision);
+        w.Bytes("}"u8);
     }
 
     public void DeadLetter(ByteWriter w, DeadLetter letter)

@@ -235,7 +235,7 @@ public sealed class PartitionCore
             ref readonly var output = ref made.Next(i);
             while (letter < _letters.Count && _letters[letter].Lsn < output.Lsn)
                 Add(_letters[letter++].Letter);
-            Add(new OutputRecord(output.Kind, output.Kind == OutputKind.DeadLetter ? "engine" : output.Stream, output.TimeMicros, 0, made.Json.Written.Slice(output.Start, output.Length).ToArray()));
+            Add(new OutputRecord(output.Kind, output.Kind == OutputKind.DeadLetter ? "engine" : output.Stream, output.TimeMicros, output.Revision, made.Json.Written.Slice(output.Start, output.Length).ToArray(), output.Newest));
         }
 
         while (letter < _letters.Count)

@@ -105,6 +105,15 @@ public sealed record Profile
     /// <summary>How far behind the newest event time of its stream a sample may come.</summary>
     public TimeSpan AllowedLateness { get; init; } = TimeSpan.Zero;
 
+    /// <summary>
+    /// How far behind its newest closed interval a stream takes late samples in, by going back and repeating what followed; zero = they
+    /// are dead letters. Costs two more copies of the stream's state and its samples of twice this span.
+    /// </summary>
+    public TimeSpan RepairHorizon { get; init; }
+
+    /// <summary>Longest <see cref="RepairHorizon"/> in frames.</summary>
+    public const int MostRepairFrames = 2880;
+
     /// <summary>An interval is closed as soon as it holds this many samples; 0 = unknown, it is closed by the watermark.</summary>
     public int SamplesPerFrame { get; init; }
 

@@ -48,6 +48,9 @@ internal sealed class ProfileRuntime
 
     public LstmForecasterShape Shape { get; }
 
+    /// <summary>Frames behind the newest one into which late data is taken; 0 = none.</summary>
+    public int RepairFrames => (int)Math.Ceiling(Profile.RepairHorizon / Profile.Interval);
+
     /// <summary>Frames between a stream's full snapshots: fewer of the larger records.</summary>
     public int SnapshotEvery => Plan.HasLinear ? 96 : 32;
 

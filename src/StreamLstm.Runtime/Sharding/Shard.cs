@@ -10,6 +10,7 @@ using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Models;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
+using StreamLstm.Runtime.Repair;
 using StreamLstm.Runtime.Signals;
 using StreamLstm.Runtime.Storage;
 using StreamLstm.Runtime.Training;
@@ -21,9 +22,10 @@ namespace StreamLstm.Runtime.Sharding;
 /// the aligners give frames; frames are then processed in waves (the k-th frame of every stream together), so that the network
 /// steps many series at once. What is computed for a stream depends on the log alone, not on the batch, the wave or the shard.
 /// State record of a stream in a commit: <c>[kind u8: 1 = snapshot, 2 = entries][key block][profile block][body block]</c>; body =
-/// <c>[aligner][episode][frames i64]</c>, then for a snapshot d × record words, for entries <c>[n i32] n×{frame i64, kind u8, length i64, version i32, values d×f64}</c>.
+/// <c>[aligner][episode][frames i64]</c>, then for a snapshot d × record words, for entries <c>[n i32] n×{frame i64, kind u8, length i64, version i32, values d×f64}</c>;
+/// of a stream with a repair window then <c>[1 u8]</c> and what the window writes.
 /// </summary>
-internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
+internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
 {
     public const byte SnapshotRecord = 1;
     public const byte EntriesRecord = 2;
@@ -50,6 +52,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
     private readonly Queue<(StreamSession Session, long Commit)> _bySnapshot = new();
     private readonly Dictionary<byte[], long> _latestSnapshot = new(KeyComparer.Instance);
     private readonly List<(StreamSession Session, long Frames)> _restoring = [];
+    private readonly HashSet<StreamSession> _withoutWindow = [];
     private readonly Channel<Func<object?>> _work = Channel.CreateBounded<Func<object?>>(4);
     private readonly Channel<object?> _done = Channel.CreateBounded<object?>(4);
     private readonly Task _thread;
@@ -321,10 +324,19 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         return known;
     }
 
+    /// <summary>A restored stream is looked after like any other from here on.</summary>
     private void Expect(Partition partition, StreamSession session)
     {
         Count(session);
         partition.Expect(session);
+        if (session.Repair is not { } window)
+            return;
+        // The profile has its horizon since this start only: late data can be taken in from here on.
+        if (_withoutWindow.Remove(session))
+            Fill(_perProfile[session.Profile.Index], session, RestartWindow(session, window, partition.ActiveVersion[session.Profile.Index]));
+        if (window.IsDirty)
+            partition.Repairs.Add(session);
+        partition.NoteRepairs();
     }
 
     private void RestoreSnapshot(Partition partition, ReadOnlySpan<byte> key, ReadOnlySpan<byte> profileName, long commit, ref ByteReader r)
@@ -345,6 +357,14 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             if (r.Int32() != profile.Plan.RecordWords)
                 throw new CorruptLogException($"Stored state of {session.Name} has another layout than profile {profile.Name} gives now (horizon, seasons, quantiles or units changed). Restore the profile or start with an empty state folder.");
             r.Floats(shard.Arena.Record(slot));
+        }
+
+        if (session.Repair is { } window)
+        {
+            if (!r.AtEnd && r.Byte() == 1)
+                window.Read(ref r);
+            else
+                _withoutWindow.Add(session);
         }
 
         partition.Sessions.Add(session.Key, session);
@@ -374,6 +394,9 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             Schedule(work);
             session.FramesSinceSnapshot++;
         }
+
+        if (session.Repair is { } window && !_withoutWindow.Contains(session) && !r.AtEnd && r.Byte() == 1)
+            window.ReadDelta(ref r, keep: n == 0);
     }
 
     private ProfileRuntime? ProfileOf(ReadOnlySpan<byte> name)
@@ -441,10 +464,15 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             Clock = _clock,
             Version = partition.ActiveVersion[_session.Profile.Index],
             NextOfStream = -1,
+            Newest = true,
         };
+        if (_session.Repair is { } window)
+            NoteClosed(window, _session, ref work);
         foreach (var v in values)
             _frameValues.Add(v);
         Schedule(work);
+        if (work.Replayed)
+            return;
         if (kind == FrameKind.Imputed)
             _output.Outcomes.Imputed++;
         else if (kind == FrameKind.Stale)
@@ -496,6 +524,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             case EntryKind.Sample:
                 partition.Clock = Math.Max(partition.Clock, batch.Clock[entry]);
                 _clock = partition.Clock;
+                RunRepairs(partition);
                 if (batch.Samples.Rows(batch.SampleIndex[entry]) > 1)
                     AlignBlock(partition, batch.Samples, batch.SampleIndex[entry]);
                 else
@@ -504,6 +533,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             case EntryKind.Tick:
                 partition.Clock = Math.Max(partition.Clock, batch.Clock[entry]);
                 _clock = partition.Clock;
+                RunRepairs(partition);
                 AlignTick(partition);
                 break;
             case EntryKind.Activate:
@@ -513,9 +543,15 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                 break;
             case EntryKind.Reset:
                 if (partition.Sessions.TryGetValue(batch.Samples.Key(batch.SampleIndex[entry]).ToArray(), out var session))
-                    Schedule(new FrameWork { Session = session, Kind = FrameKind.Bridge, Length = -1, Lsn = _lsn, Clock = partition.Clock, NextOfStream = -1, ValuesAt = _frameValues.Count });
+                {
+                    var cleared = session.Repair is { } window ? RestartWindow(session, window, partition.ActiveVersion[session.Profile.Index]) : null;
+                    Schedule(new FrameWork { Session = session, Kind = FrameKind.Bridge, Length = -1, Lsn = _lsn, Clock = partition.Clock, NextOfStream = -1, ValuesAt = _frameValues.Count, Base = cleared });
+                }
                 else
+                {
                     _signals.TryReset(partition.Index, batch.Samples.Key(batch.SampleIndex[entry]));
+                }
+
                 break;
             default:
                 throw new InvalidOperationException($"Unknown log entry {batch.Kind[entry]}.");
@@ -580,6 +616,8 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             partition.Sessions.Add(session.Key, session);
             shard.Sample.Add(session);
             _streams++;
+            if (session.Repair is { } born)
+                RestartWindow(session, born, 0);
         }
         else if (!CheckChannels(session.Profile.Profile, samples, i))
         {
@@ -587,15 +625,24 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         }
 
         _session = session;
+        var late = session.Repair is not null && session.Aligner.IsBehind(samples.EventTime(i));
         if (!CheckRange(session.Profile.Profile, samples, i))
         {
-            AlignFaulty(session, samples, i);
+            AlignFaulty(partition, session, samples, i, late);
             Touch(session);
             partition.Expect(session);
             return;
         }
 
+        if (late)
+        {
+            AlignLate(partition, session, session.Repair!, samples.EventTime(i), samples.Arrival(i), samples.Values(i), faulty: false);
+            return;
+        }
+
         var outcome = session.Aligner.Add(samples.EventTime(i), samples.Arrival(i), samples.Values(i), this);
+        if (session.Repair is { } kept && outcome is SampleOutcome.Accepted or SampleOutcome.Duplicate or SampleOutcome.Dip)
+            Keep(partition, session, kept, samples.EventTime(i), samples.Arrival(i), samples.Values(i), faulty: false);
         switch (outcome)
         {
             case SampleOutcome.Accepted:
@@ -639,7 +686,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
     }
 
     /// <summary>A value that can't be true is missing, yet the grid hears of it: its frame tells of a faulty sensor, not of silence.</summary>
-    private void AlignFaulty(StreamSession session, SampleBatch samples, int i)
+    private void AlignFaulty(Partition partition, StreamSession session, SampleBatch samples, int i, bool late)
     {
         var profile = session.Profile.Profile;
         var values = _valueScratch.AsSpan(0, profile.Channels.Count);
@@ -650,7 +697,15 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                 v = double.NaN;
         }
 
-        session.Aligner.Add(samples.EventTime(i), samples.Arrival(i), values, this, faulty: true);
+        if (late)
+        {
+            AlignLate(partition, session, session.Repair!, samples.EventTime(i), samples.Arrival(i), values, faulty: true);
+            return;
+        }
+
+        var outcome = session.Aligner.Add(samples.EventTime(i), samples.Arrival(i), values, this, faulty: true);
+        if (session.Repair is { } kept && outcome is SampleOutcome.Accepted or SampleOutcome.Duplicate or SampleOutcome.Dip)
+            Keep(partition, session, kept, samples.EventTime(i), samples.Arrival(i), values, faulty: true);
     }
 
     private bool CheckChannels(Profile profile, SampleBatch samples, int i)
@@ -676,15 +731,18 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         return true;
     }
 
-    private void Reject(SampleBatch samples, int i, string reason, string detail)
+    private void Reject(SampleBatch samples, int i, string reason, string detail) =>
+        Reject(samples.Key(i), samples.EventTime(i), samples.Arrival(i), samples.Values(i), reason, detail);
+
+    private void Reject(ReadOnlySpan<byte> key, long eventTime, long arrival, ReadOnlySpan<double> values, string reason, string detail)
     {
         _output.Outcomes.Rejected += reason == DeadLetterReason.Late ? 0 : 1;
-        var stream = Encoding.UTF8.GetString(samples.Key(i));
-        var payload = Encoding.UTF8.GetBytes(FormattableString.Invariant($"{UnixMicros.ToDateTimeOffset(samples.EventTime(i)):O} {string.Join(' ', samples.Values(i)[..Math.Min(samples.Values(i).Length, 255)].ToArray().Select(v => v.ToString("R", System.Globalization.CultureInfo.InvariantCulture)))}"));
-        var letter = DeadLetter.Create(reason, "engine", _batch.DescribePosition(_lsn), detail, samples.Arrival(i), payload, stream);
+        var stream = Encoding.UTF8.GetString(key);
+        var payload = Encoding.UTF8.GetBytes(FormattableString.Invariant($"{UnixMicros.ToDateTimeOffset(eventTime):O} {string.Join(' ', values[..Math.Min(values.Length, 255)].ToArray().Select(v => v.ToString("R", System.Globalization.CultureInfo.InvariantCulture)))}"));
+        var letter = DeadLetter.Create(reason, "engine", _batch.DescribePosition(_lsn), detail, arrival, payload, stream);
         var start = _output.Json.Length;
         _writer.DeadLetter(_output.Json, letter);
-        Emit(_lsn, 2 * _sub++, OutputKind.DeadLetter, reason, samples.Arrival(i), start);
+        Emit(_lsn, 2 * _sub++, OutputKind.DeadLetter, reason, arrival, start);
     }
 
     void ISignalHost.Emit(OutputKind kind, string stream, long timeMicros, int start) => Emit(_lsn, 2 * _sub++, kind, stream, timeMicros, start);
@@ -702,9 +760,9 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
     bool ISignalHost.Emits => _emit;
 
     /// <summary>Outputs the JSON that begins at <paramref name="start"/>.</summary>
-    private void Emit(long lsn, int sub, OutputKind kind, string stream, long time, int start)
+    private void Emit(long lsn, int sub, OutputKind kind, string stream, long time, int start, int revision = 0, bool newest = true)
     {
-        _output.Outputs.Add(new PendingOutput(lsn, sub, kind, stream, time, start, _output.Json.Length - start));
+        _output.Outputs.Add(new PendingOutput(lsn, sub, kind, stream, time, start, _output.Json.Length - start, revision, newest));
         _output.Results += kind == OutputKind.Result ? 1 : 0;
     }
 
@@ -748,10 +806,17 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             {
                 ref var work = ref System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_frames)[index];
                 var profile = _perProfile[work.Session.Profile.Index];
-                if (work.Kind == FrameKind.Bridge)
+                switch (work.Kind)
                 {
-                    Bridge(profile, work);
-                    continue;
+                    case FrameKind.Bridge:
+                        Bridge(profile, work);
+                        continue;
+                    case FrameKind.Rewind:
+                        Rewind(profile, work.Session, work.Base!);
+                        continue;
+                    case FrameKind.Settle:
+                        Settle(work.Session, work);
+                        continue;
                 }
 
                 var block = profile.Block(work.Version);
@@ -776,7 +841,12 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
     private void Bridge(ProfileShard profile, in FrameWork work)
     {
         if (_emit && work.Length > 0)
+        {
             work.Session.Episode.ExtendStale(work.Frame + work.Length - 1);
+            if (work.Session.Repair is not null)
+                WithdrawResults(work.Session, work);
+        }
+
         foreach (var slot in work.Session.Slots)
         {
             var record = profile.Arena.Record(slot);
@@ -785,6 +855,9 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             else
                 profile.Model.Bridge(record, work.Length, profile.Runtime.Phase(work.Frame));
         }
+
+        if (work.Base is { } filled)
+            Fill(profile, work.Session, filled);
     }
 
     /// <summary>score → calibrate → learn for every row, one network step for the whole block, then the forecasts.</summary>
@@ -812,7 +885,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             for (var c = 0; c < d; c++)
             {
                 var value = work.Kind == FrameKind.Observed ? allValues[work.ValuesAt + c] : double.NaN;
-                profile.Scores[row + c] = profile.Model.Observe(profile.Arena.Record(work.Session.Slots[c]), value, phase, muted ? null : profile.Skill);
+                profile.Scores[row + c] = profile.Model.Observe(profile.Arena.Record(work.Session.Slots[c]), value, phase, muted || work.Replayed ? null : profile.Skill);
             }
 
             var covariates = profile.CovariatesAt(row / d);
@@ -855,7 +928,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             session.Frames++;
             var muted = !_emit || work.Frame * runtime.IntervalMicros < _settings.MuteBeforeMicros;
             var every = runtime.Profile.ForecastEvery;
-            var withForecast = !muted && every > 0 && session.Frames % every == 0;
+            var withForecast = !muted && work.Newest && every > 0 && session.Frames % every == 0;
             var phase = runtime.Phase(work.Frame);
             var firstRow = row;
             for (var c = 0; c < d; c++, row++)
@@ -881,6 +954,8 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
             }
 
             Publish(profile, work, allValues, profile.Scores.AsSpan(firstRow, d), withForecast ? profile.Forecasts.AsSpan(0, d * length) : default, muted);
+            if (work.Base is { } filled)
+                Fill(profile, session, filled);
         }
 
         _output.Frames += block.Frames.Count;
@@ -928,7 +1003,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
 
         if (!_emit)
             return;
-        if (_settings.Observer is { } observer)
+        if (!work.Replayed && _settings.Observer is { } observer)
         {
             var length = forecasts.Length / Math.Max(1, d);
             for (var c = 0; c < d; c++)
@@ -939,15 +1014,24 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         var change = muted || work.Kind == FrameKind.Imputed ? EpisodeChange.None : session.Episode.OnFrame(session.Key, work.Frame, score, kind, direction);
         if (muted)
             return;
-        var json = _output.Json;
-        var start = json.Length;
-        _writer.Result(json, work, values, scores, score, kind, direction, forecasts, profile.Runtime.Profile.Explain ? profile : null);
-        Emit(work.Lsn, 2 * work.Sub, OutputKind.Result, session.Name, work.Frame * profile.Runtime.IntervalMicros, start);
+        var time = work.Frame * profile.Runtime.IntervalMicros;
+        var window = session.Repair;
+        var revision = window?.Publish(work.Frame, FingerprintOf(work, values, scores, score, kind, direction, session.Episode), again: work.Replayed && work.Newest && window.Changed) ?? 0;
+        if (revision >= 0)
+        {
+            _output.Outcomes.Revisions += revision > 0 ? 1 : 0;
+            var start = _output.Json.Length;
+            _writer.Result(_output.Json, work, values, scores, score, kind, direction, forecasts, profile.Runtime.Profile.Explain ? profile : null, revision);
+            Emit(work.Lsn, 2 * work.Sub, OutputKind.Result, session.Name, time, start, revision, work.Newest);
+        }
+
         if (change == EpisodeChange.None)
             return;
-        start = json.Length;
-        _writer.Episode(json, session, change == EpisodeChange.Closed);
-        Emit(work.Lsn, (2 * work.Sub) + 1, OutputKind.Episode, session.Name, session.Episode.StartFrame * profile.Runtime.IntervalMicros, start);
+        var episode = EpisodeSummary.Of(session.Episode);
+        var state = change == EpisodeChange.Closed ? EpisodeState.Closed : EpisodeState.Open;
+        revision = window?.Publish(episode, state, work.Frame) ?? 0;
+        if (revision >= 0)
+            EmitEpisode(session, episode, state, revision, work.Lsn, (2 * work.Sub) + 1);
     }
 
     private void TouchOldSnapshots(long before)
@@ -986,7 +1070,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                 frames++;
             session.FramesSinceSnapshot += frames;
             // A full reset can't be told by entries; neither can a stream's first commit.
-            var snapshot = session.SnapshotCommit < 0 || session.FramesSinceSnapshot >= session.Profile.SnapshotEvery || HasReset(session);
+            var snapshot = session.SnapshotCommit < 0 || session.FramesSinceSnapshot >= session.Profile.SnapshotEvery || HasReset(session) || session.Repair is { NeedsSnapshot: true };
             w.Byte(snapshot ? SnapshotRecord : EntriesRecord);
             _output.StateSlots.Add(snapshot ? (byte)0 : frames == 0 ? HeaderSlot : (byte)session.FramesSinceSnapshot);
             w.Block(session.Key);
@@ -1002,6 +1086,13 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                 {
                     w.Int32(session.Profile.Plan.RecordWords);
                     w.Floats(_perProfile[session.Profile.Index].Arena.Record(slot));
+                }
+
+                if (session.Repair is { } window)
+                {
+                    w.Byte(1);
+                    window.Write(w);
+                    window.NeedsSnapshot = false;
                 }
 
                 session.FramesSinceSnapshot = 0;
@@ -1023,6 +1114,12 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
                     w.Byte((byte)n);
                     for (var c = 0; c < n; c++)
                         w.Double(_frameValues[work.ValuesAt + c]);
+                }
+
+                if (session.Repair is { } window)
+                {
+                    w.Byte(1);
+                    window.WriteDelta(w, ClosedFrames(session), keep: frames == 0);
                 }
             }
 
@@ -1059,6 +1156,15 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         _stale += session.CountedStale ? 1 : -1;
     }
 
+    private IEnumerable<long> ClosedFrames(StreamSession session)
+    {
+        for (var i = session.FirstFrame; i >= 0; i = _frames[i].NextOfStream)
+        {
+            if (_frames[i].Kind != FrameKind.Bridge)
+                yield return _frames[i].Frame;
+        }
+    }
+
     private bool HasReset(StreamSession session)
     {
         for (var i = session.FirstFrame; i >= 0; i = _frames[i].NextOfStream)
@@ -1087,6 +1193,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         private readonly PriorityQueue<StreamSession, long> _deadlines = new();
         private long _nextDeadline = long.MaxValue;
         private long _signalDeadline = long.MaxValue;
+        private long _repairDeadline = long.MaxValue;
 
         /// <summary>Place in a <see cref="LogBatch"/>.</summary>
         public int Index { get; } = index;
@@ -1098,7 +1205,7 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         public long Clock { get; set; } = long.MinValue;
 
         /// <summary>Earliest time at which silence may close a frame here; read by the ticker.</summary>
-        public long NextDeadline => Math.Min(Volatile.Read(ref _nextDeadline), SignalDeadline);
+        public long NextDeadline => Math.Min(Math.Min(Volatile.Read(ref _nextDeadline), Volatile.Read(ref _repairDeadline)), SignalDeadline);
 
         /// <summary>The same for its signals alone.</summary>
         public long SignalDeadline
@@ -1110,6 +1217,12 @@ internal sealed class Shard : IFrameReceiver, ISignalHost, IAsyncDisposable
         public int[] ActiveVersion { get; } = new int[profiles];
 
         public Dictionary<byte[], StreamSession> Sessions { get; } = new(KeyComparer.Instance);
+
+        /// <summary>Streams that wait for a repair, the first due first.</summary>
+        public SortedSet<StreamSession> Repairs { get; } = new(Comparer<StreamSession>.Create((a, b) => a.Repair!.Due.CompareTo(b.Repair!.Due) is not 0 and var due ? due : KeyComparer.Instance.Compare(a.Key, b.Key)));
+
+        /// <summary>The repairs that wait may have changed.</summary>
+        public void NoteRepairs() => Volatile.Write(ref _repairDeadline, Repairs.Min?.Repair!.Due ?? long.MaxValue);
 
         /// <summary>Looks after a stream's deadline from now on.</summary>
         public void Expect(StreamSession session)

@@ -92,7 +92,7 @@ internal sealed class ShardOutput
 }
 
 /// <summary>An output and its place in the total order (Lsn, Sub), which depends on the log alone.</summary>
-internal readonly record struct PendingOutput(long Lsn, int Sub, OutputKind Kind, string Stream, long TimeMicros, int Start, int Length)
+internal readonly record struct PendingOutput(long Lsn, int Sub, OutputKind Kind, string Stream, long TimeMicros, int Start, int Length, int Revision, bool Newest)
 {
     public static int Compare(in PendingOutput a, in PendingOutput b) => a.Lsn != b.Lsn ? a.Lsn.CompareTo(b.Lsn) : a.Sub.CompareTo(b.Sub);
 }
@@ -106,6 +106,12 @@ internal sealed class OutcomeCounts
 
     public long Late { get; set; }
 
+    /// <summary>Late, but inside the repair horizon.</summary>
+    public long Repaired { get; set; }
+
+    /// <summary>Results and episodes issued again.</summary>
+    public long Revisions { get; set; }
+
     public long Rejected { get; set; }
 
     public long Dip { get; set; }
@@ -114,13 +120,15 @@ internal sealed class OutcomeCounts
 
     public long Stale { get; set; }
 
-    public void Clear() => Accepted = Duplicate = Late = Rejected = Dip = Imputed = Stale = 0;
+    public void Clear() => Accepted = Duplicate = Late = Repaired = Revisions = Rejected = Dip = Imputed = Stale = 0;
 
     public void AddTo(OutcomeCounts o)
     {
         o.Accepted += Accepted;
         o.Duplicate += Duplicate;
         o.Late += Late;
+        o.Repaired += Repaired;
+        o.Revisions += Revisions;
         o.Rejected += Rejected;
         o.Dip += Dip;
         o.Imputed += Imputed;

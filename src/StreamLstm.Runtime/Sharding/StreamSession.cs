@@ -1,6 +1,7 @@
 using System.Text;
 using StreamLstm.Runtime.Alignment;
 using StreamLstm.Runtime.Episodes;
+using StreamLstm.Runtime.Repair;
 
 namespace StreamLstm.Runtime.Sharding;
 
@@ -15,6 +16,8 @@ internal sealed class StreamSession
         Slots = slots;
         Partition = partition;
         Aligner = new StreamAligner(profile.Profile, spare);
+        if (profile.RepairFrames > 0)
+            Repair = new RepairWindow(profile, key);
     }
 
     public byte[] Key { get; }
@@ -31,6 +34,9 @@ internal sealed class StreamSession
     public StreamAligner Aligner { get; }
 
     public EpisodeTracker Episode { get; } = new();
+
+    /// <summary>What late data is repaired from; null for profiles that don't.</summary>
+    public RepairWindow? Repair { get; }
 
     /// <summary>Frames processed since the stream was born; drives the forecast's thinning.</summary>
     public long Frames { get; set; }
@@ -78,4 +84,13 @@ internal struct FrameWork
     public long Clock;
     public int Version;
     public int NextOfStream;
+
+    /// <summary>The frame had been closed before: late data made it anew.</summary>
+    public bool Replayed;
+
+    /// <summary>No later frame of the stream has been closed so far.</summary>
+    public bool Newest;
+
+    /// <summary>The base that is to be filled in after this frame; of a rewinding the one to go back to.</summary>
+    public RepairBase? Base;
 }

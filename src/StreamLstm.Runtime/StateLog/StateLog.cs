@@ -48,6 +48,9 @@ internal sealed class StateLog : IDisposable
     private const byte KindOutputs = 2;
     private const byte Version = 1;
 
+    /// <summary>Added to the kind of an output that isn't its stream's newest.</summary>
+    private const byte NotNewest = 0x80;
+
     private readonly RecordLog _log;
     private readonly ByteWriter _record = new();
     private readonly Lock _gate = new();
@@ -210,7 +213,7 @@ internal sealed class StateLog : IDisposable
         for (var i = 0; i < outputs.Count; i++)
         {
             var output = outputs[i];
-            w.Byte((byte)output.Kind);
+            w.Byte((byte)((byte)output.Kind | (output.Newest ? 0 : NotNewest)));
             w.String(output.Stream);
             w.Int64(output.TimeMicros);
             w.Int32(output.Revision);
@@ -295,7 +298,11 @@ internal sealed class StateLog : IDisposable
         _ = r.Int64();
         var outputs = new OutputRecord[r.Int32()];
         for (var i = 0; i < outputs.Length; i++)
-            outputs[i] = new OutputRecord((OutputKind)r.Byte(), r.String(), r.Int64(), r.Int32(), r.Block().ToArray());
+        {
+            var kind = r.Byte();
+            outputs[i] = new OutputRecord((OutputKind)(kind & ~NotNewest), r.String(), r.Int64(), r.Int32(), r.Block().ToArray(), (kind & NotNewest) == 0);
+        }
+
         return outputs;
     }
 }

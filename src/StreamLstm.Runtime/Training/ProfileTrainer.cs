@@ -79,8 +79,8 @@ internal sealed class ProfileTrainer
             _history.Add(key, history = new History());
         }
 
-        history.Add(row, HistoryLimit());
-        _rows++;
+        if (history.Add(row, HistoryLimit()))
+            _rows++;
     }
 
     /// <summary>An earlier process trained at this place in the history.</summary>
@@ -181,11 +181,22 @@ internal sealed class ProfileTrainer
     {
         public List<TrainingRow> Rows { get; } = [];
 
-        public void Add(in TrainingRow row, int limit)
+        /// <summary>False if late data has only changed a frame that was there.</summary>
+        public bool Add(in TrainingRow row, int limit)
         {
-            Rows.Add(row);
+            var i = Rows.Count;
+            while (i > 0 && Rows[i - 1].Frame > row.Frame)
+                i--;
+            if (i > 0 && Rows[i - 1].Frame == row.Frame)
+            {
+                Rows[i - 1] = row;
+                return false;
+            }
+
+            Rows.Insert(i, row);
             if (Rows.Count > limit + (limit / 8))
                 Rows.RemoveRange(0, Rows.Count - limit);
+            return true;
         }
     }
 }

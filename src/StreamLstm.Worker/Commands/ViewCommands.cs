@@ -94,7 +94,7 @@ internal static class ViewCommands
     {
         Console.WriteLine($"{"start",-20} {"end",-20} {"type",-12} {"severity",-8} {"peak",8}  stream");
         foreach (var e in answer["episodes"]!.AsArray())
-            Console.WriteLine($"{Text(e!["start"]),-20} {(e["end"] is null ? "open" : Text(e["end"])),-20} {Text(e["type"]),-12} {Text(e["severity"]),-8} {Number(e["peak_score"]),8}  {Text(e["stream"])}");
+            Console.WriteLine($"{Text(e!["start"]),-20} {(Text(e["state"]) == "withdrawn" ? "withdrawn" : e["end"] is null ? "open" : Text(e["end"])),-20} {Text(e["type"]),-12} {Text(e["severity"]),-8} {Number(e["peak_score"]),8}  {Text(e["stream"])}");
     }
 
     private static void PrintState(JsonNode state)

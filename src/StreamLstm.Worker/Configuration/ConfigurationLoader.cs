@@ -141,6 +141,7 @@ public static class ConfigurationLoader
             ValidMax = node.OptionalNumber("ValidMax"),
             Zone = node.Zone("Zone"),
             AllowedLateness = node.Duration("AllowedLateness"),
+            RepairHorizon = node.Duration("RepairHorizon"),
             SamplesPerFrame = node.Integer("SamplesPerFrame"),
             MaxSamplesPerFrame = node.Integer("MaxSamplesPerFrame"),
             MaxWait = node.Duration("MaxWait"),
@@ -175,6 +176,10 @@ public static class ConfigurationLoader
             node.Wrong("Quantiles", q);
         if (profile.MaxWait < profile.AllowedLateness && profile.AllowedLateness > TimeSpan.Zero)
             node.Error("MaxWait", Configuration.Duration.Format(profile.MaxWait), $"silence must not close an interval before AllowedLateness has passed, which is {Configuration.Duration.Format(profile.AllowedLateness)}.");
+        if (profile.RepairHorizon > TimeSpan.Zero && profile.Signal != SignalKind.None)
+            node.Error("RepairHorizon", Configuration.Duration.Format(profile.RepairHorizon), "a signal isn't repaired; only 0s fits its profile.");
+        if (profile.RepairHorizon > profile.Interval * Runtime.Profiles.Profile.MostRepairFrames)
+            node.Error("RepairHorizon", Configuration.Duration.Format(profile.RepairHorizon), $"at most {Runtime.Profiles.Profile.MostRepairFrames} intervals, which are {Configuration.Duration.Format(profile.Interval)} each.");
         if (profile.Counter && profile.Aggregation is not (Aggregation.Sum or Aggregation.Mean))
             node.Error("Counter", "true", $"a register's intervals have a sum (increase) or a mean (increase per hour); Aggregation is {profile.Aggregation.ToString().ToLowerInvariant()}.");
         if (profile.Counter && profile.Hold > TimeSpan.Zero)

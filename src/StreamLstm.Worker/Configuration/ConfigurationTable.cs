@@ -47,6 +47,7 @@ public static class ConfigurationTable
         new("Profiles:*:ValidMax", Number, null, "Largest value that is physically possible; samples above become dead letters and their interval is marked sensor_fault."),
         new("Profiles:*:Zone", ConfigurationType.TimeZone, "UTC", "Zone of the calendar features such as hour and weekday."),
         new("Profiles:*:AllowedLateness", ConfigurationType.Duration, "0s", "How far behind the newest sample of its stream a sample may come.") { Min = "0s", Max = "7d" },
+        new("Profiles:*:RepairHorizon", ConfigurationType.Duration, "0s", "How far behind its newest closed interval a stream takes late samples in: it goes back, repeats what followed, and publishes what changed as revisions; 0s = late samples are dead letters. Costs memory: two more copies of the stream's state.") { Min = "0s", Max = "30d" },
         new("Profiles:*:SamplesPerFrame", Integer, "0", "An interval is closed as soon as it holds this many samples (1 for meters that send one reading per interval); 0 = it is closed by the first sample after it.") { Min = "0", Max = "1000000" },
         new("Profiles:*:MaxSamplesPerFrame", Integer, "10000", "Further samples of one interval become dead letters.") { Min = "1", Max = "1000000" },
         new("Profiles:*:MaxWait", ConfigurationType.Duration, "5m", "How long after its end an interval of a silent stream is closed without it.") { Min = "0s", Max = "7d" },

@@ -38,6 +38,7 @@ export class EpisodeList {
     const part = name => row.querySelector(name);
     part('.sev').className = `sev ${episode.severity ?? ''}`;
     part('.what').textContent = [episode.type, episode.direction && episode.direction !== 'none' ? episode.direction : ''].filter(Boolean).join(' · ').replaceAll('_', ' ');
+    if (episode.state === 'withdrawn') part('.what').insertAdjacentHTML('beforeend', ' <span class="open">withdrawn</span>');
     if (episode.state === 'open') part('.what').insertAdjacentHTML('beforeend', ' <span class="open">open</span>');
     part('.peak').textContent = episode.peak_score === null || episode.peak_score === undefined ? '' : `peak ${Number(episode.peak_score).toFixed(1)}`;
     part('.where').textContent = episode.stream;

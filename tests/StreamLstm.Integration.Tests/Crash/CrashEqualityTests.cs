@@ -30,13 +30,13 @@ public sealed class CrashEqualityTests
     }
 
     [Fact]
-    public async Task Killing_the_worker_that_reads_a_file_changes_no_byte_although_silence_closes_frames()
+    public async Task Killing_the_worker_that_reads_a_file_changes_no_byte_although_silence_closes_frames_and_late_rows_repair_streams()
     {
         using var harness = new CrashHarness(2);
         var file = Path.Combine(harness.Folder, "meters.csv");
         await WriteFileAsync(file);
         // Frames wait for their samples for no longer than a restart takes, so ticks close some of them.
-        var profile = new JsonObject { ["MaxWait"] = "200ms", ["SamplesPerFrame"] = 0 };
+        var profile = new JsonObject { ["MaxWait"] = "200ms", ["SamplesPerFrame"] = 0, ["RepairHorizon"] = "6h" };
         var source = new JsonObject { ["file"] = new JsonObject { ["Type"] = "file", ["Path"] = file, ["Speed"] = 260_000 } };
         var config = harness.Configure("run", source, profile);
         var struck = await harness.KillRepeatedlyAsync(config, () => true);
@@ -44,6 +44,7 @@ public sealed class CrashEqualityTests
 
         Assert.True(struck >= harness.Kills / 2, $"Only {struck} of {harness.Kills} kills struck a working process.");
         Assert.True(Versions(harness.Results) > 2, "The model never changed during the run, so activations were not tested.");
+        Assert.True(File.ReadLines(harness.Results).Count(l => l.Contains("\"revision\":1,", StringComparison.Ordinal)) > 1000, "Hardly anything was revised.");
         Assert.Null(CrashHarness.Difference(harness.Results, await harness.ReplayAsync("replay", profile)));
     }
 
@@ -119,13 +120,14 @@ public sealed class CrashEqualityTests
         return n;
     }
 
-    /// <summary>A wide table with gaps, an unusable cell and a daily shape.</summary>
+    /// <summary>A wide table with gaps, an unusable cell, a daily shape, and rows that come two hours late.</summary>
     private static async Task WriteFileAsync(string path)
     {
         await using var writer = new StreamWriter(path);
         await writer.WriteLineAsync("time," + string.Join(',', Enumerable.Range(0, Streams).Select(s => $"meter-{s}")));
         var start = new DateTimeOffset(2026, 1, 5, 0, 0, 0, TimeSpan.Zero);
         var random = new Random(7);
+        var late = new Queue<(int Row, string Line)>();
         for (var i = 0; i < Days * 96; i++)
         {
             var row = new List<string> { start.AddMinutes(15 * i).ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture) };
@@ -135,7 +137,12 @@ public sealed class CrashEqualityTests
                 row.Add(random.Next(200) == 0 ? "" : i == 500 && s == 3 ? "broken" : value.ToString("F1", CultureInfo.InvariantCulture));
             }
 
-            await writer.WriteLineAsync(string.Join(',', row));
+            if (i % 60 is 30 or 31)
+                late.Enqueue((i, string.Join(',', row)));
+            else
+                await writer.WriteLineAsync(string.Join(',', row));
+            while (late.TryPeek(out var next) && next.Row + 8 <= i)
+                await writer.WriteLineAsync(late.Dequeue().Line);
         }
     }
 }

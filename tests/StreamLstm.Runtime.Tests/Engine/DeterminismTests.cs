@@ -142,6 +142,9 @@ public sealed class DeterminismTests : IDisposable
         Assert.Contains(results, r => r.GetProperty("type").GetString() == "stale");
         Assert.Contains(results, r => r.GetProperty("type").GetString() == "spike");
         Assert.Contains(outputs, o => o.Kind == OutputKind.Episode);
+        Assert.Contains(outputs, o => o.Kind == OutputKind.Episode && o.Json.Contains("\"withdrawn\"", StringComparison.Ordinal));
+        foreach (var stream in new[] { "s/1", "s/2", "m/0" })
+            Assert.Contains(outputs, o => o.Kind == OutputKind.Result && o.Stream == stream && o.Json.Contains("\"revision\":1", StringComparison.Ordinal));
         foreach (var reason in new[] { DeadLetterReason.Late, DeadLetterReason.OutOfRange, DeadLetterReason.Unmatched, DeadLetterReason.ChannelCount, DeadLetterReason.NotFinite })
             Assert.Contains(outputs, o => o.Kind == OutputKind.DeadLetter && o.Json.Contains($"\"{reason}\"", StringComparison.Ordinal));
     }

@@ -160,7 +160,7 @@ public sealed class EngineTests : IDisposable
         Assert.Equal(900, last.GetProperty("forecast").GetProperty("step_s").GetDouble());
         Assert.Equal([0.05, 0.5, 0.95], last.GetProperty("forecast").GetProperty("quantiles").EnumerateArray().Select(q => q.GetDouble()));
         Assert.Equal(("spike", "above", "high", true), (last.GetProperty("type").GetString(), last.GetProperty("direction").GetString(), last.GetProperty("severity").GetString(), last.GetProperty("anomaly").GetBoolean()));
-        Assert.Equal(["schema", "stream", "episode", "profile", "type", "state", "start", "end", "peak_score", "severity", "direction"], Parsed(OutputKind.Episode, "a")[0].EnumerateObject().Select(p => p.Name));
+        Assert.Equal(["schema", "stream", "episode", "profile", "type", "state", "start", "end", "peak_score", "severity", "direction", "revision"], Parsed(OutputKind.Episode, "a")[0].EnumerateObject().Select(p => p.Name));
     }
 
     [Fact]

@@ -5,7 +5,7 @@ using StreamLstm.Runtime.Profiles;
 namespace StreamLstm.Runtime.Tests.Engine;
 
 /// <summary>
-/// A small fleet with everything in it that reality has: daily cycles with noise, gaps, late and repeated samples, spikes, a stream that
+/// A small fleet with everything in it that reality has: daily cycles with noise, gaps, some of which are filled hours later, late and repeated samples, spikes, a stream that
 /// falls silent, one that is born later, bad values, unknown streams, several channels. Quarter-hourly; arrival = event time + 1 s.
 /// </summary>
 internal static class Fleet
@@ -14,8 +14,8 @@ internal static class Fleet
 
     public static readonly IReadOnlyList<Profile> Profiles =
     [
-        new() { Name = "single", Select = "s/*", HiddenSize = 8, HorizonSteps = 8, MaxGapFrames = 2, ValidMin = -1000, ValidMax = 1000, AllowedLateness = TimeSpan.FromMinutes(15), SamplesPerFrame = 1 },
-        new() { Name = "multi", Select = "m/*", HiddenSize = 8, HorizonSteps = 8, MaxGapFrames = 2, Channels = ["a", "b", "c"], Covariates = ["c"], Season = TimeSpan.FromHours(6), ForecastEvery = 4, Explain = true },
+        new() { Name = "single", Select = "s/*", HiddenSize = 8, HorizonSteps = 8, MaxGapFrames = 2, ValidMin = -1000, ValidMax = 1000, AllowedLateness = TimeSpan.FromMinutes(15), SamplesPerFrame = 1, RepairHorizon = TimeSpan.FromHours(5) },
+        new() { Name = "multi", Select = "m/*", HiddenSize = 8, HorizonSteps = 8, MaxGapFrames = 2, Channels = ["a", "b", "c"], Covariates = ["c"], Season = TimeSpan.FromHours(6), ForecastEvery = 4, Explain = true, RepairHorizon = TimeSpan.FromHours(6) },
     ];
 
     public static TimeSpan Step { get; } = TimeSpan.FromMinutes(15);
@@ -42,7 +42,14 @@ internal static class Fleet
                 batch.Add($"s/{s}", time + 1, arrival, [5000]);
         }
 
-        batch.Add("m/0", time, arrival, [Value(10, step), step % 50 == 7 ? double.NaN : Value(11, step), Value(12, step)]);
+        // What was missing comes after all: single samples an hour and a half later, a backlog of seven at once, one channel by itself.
+        if (step >= 6 && Missing(1, step - 6))
+            batch.Add("s/1", time - (6 * 900_000_000L), arrival, [Value(1, step - 6)]);
+        for (var back = 11; back > 4 && step % 96 == 72; back--)
+            batch.Add("s/2", time - (back * 900_000_000L), arrival, [Value(2, step - back)]);
+        batch.Add("m/0", time, arrival, [Value(10, step), step % 50 == 7 ? double.NaN : Value(11, step), step % 31 == 9 ? double.NaN : Value(12, step)]);
+        if (step > 31 && step % 31 == 12)
+            batch.Add("m/0", time - (3 * 900_000_000L), arrival, [double.NaN, double.NaN, Value(12, step - 3)]);
         if (step % 40 == 3)
             batch.Add("unknown", time, arrival, [1]);
         if (step % 45 == 4)
