@@ -65,14 +65,16 @@ internal static class FleetBenchmark
 
     private static Engine NewEngine(string state, int streams, Meters meters) => new(
         new EngineSettings { StateDirectory = state, Profiles = [DurabilityBenchmark.Lean()], Shards = 2, MaxStreamsPerPartition = streams },
-        [new NoSink()], TimeProvider.System, NullLoggerFactory.Instance, meters) { Learning = false };
+        [new NoSink()], TimeProvider.System, NullLoggerFactory.Instance, meters)
+    { Learning = false };
 
     /// <summary>A restore as a worker does it: a fresh process, nothing compiled yet. Gives seconds and resident bytes.</summary>
     private static async Task<(double Seconds, long Bytes)> InAnotherProcessAsync(string state, int streams)
     {
         using var process = Process.Start(new ProcessStartInfo(
             "dotnet",
-            [typeof(FleetBenchmark).Assembly.Location, "durability", "--part", "restore", "--state", state, "--streams", streams.ToString(CultureInfo.InvariantCulture)]) { RedirectStandardOutput = true })!;
+            [typeof(FleetBenchmark).Assembly.Location, "durability", "--part", "restore", "--state", state, "--streams", streams.ToString(CultureInfo.InvariantCulture)])
+        { RedirectStandardOutput = true })!;
         var output = (await process.StandardOutput.ReadToEndAsync()).Split(' ');
         await process.WaitForExitAsync();
         return (double.Parse(output[0], CultureInfo.InvariantCulture), long.Parse(output[1], CultureInfo.InvariantCulture));
