@@ -89,6 +89,9 @@ public sealed partial class Engine : IAsyncDisposable
 
     public bool Restored { get; private set; }
 
+    /// <summary>Its sources are started, or have been.</summary>
+    public bool Runs { get; private set; }
+
     /// <summary>The loop has turned within the last minute.</summary>
     public bool Alive => !Restored || Environment.TickCount64 - Volatile.Read(ref _lastTurn) < 60_000;
 
@@ -188,6 +191,7 @@ public sealed partial class Engine : IAsyncDisposable
     public async Task RunAsync(IReadOnlyList<ISampleSource> sources, bool untilDrained, CancellationToken stopping)
     {
         _sources = sources;
+        Runs = true;
         using var sourcesStop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         using var loopStop = new CancellationTokenSource();
         var pump = Task.Run(() => RunLoopsAsync(loopStop.Token), CancellationToken.None);

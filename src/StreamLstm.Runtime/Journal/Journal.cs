@@ -240,7 +240,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
                     bytes += request.Bytes.Length;
                 }
 
-                await DiskSpace.WriteAsync(() => Write(group), _log.Undo, Wait, _stopWaiting.Token);
+                await DiskSpace.WriteAsync(() => Write(group), () => _log.Undo(), Wait, _stopWaiting.Token);
                 Volatile.Write(ref _durable, _log.End);
                 foreach (var request in group)
                 {

@@ -60,6 +60,8 @@ internal sealed class StateLog : IDisposable
 
     public long Bytes => _log.Bytes;
 
+    public long End => _log.End;
+
     /// <summary>Streams with snapshots in commits before this one hold back the deletion of the oldest segment; null if there is only one.</summary>
     public long? CompactBefore
     {

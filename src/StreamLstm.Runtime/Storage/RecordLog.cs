@@ -174,20 +174,22 @@ internal sealed class RecordLog : IDisposable
     /// <summary>
     /// Takes back everything since the last successful flush, after a write that failed for want of room. Nobody may have read it.
     /// </summary>
-    public void Undo()
+    /// <param name="keepWritten">Only what wasn't written whole, for a log that is never flushed.</param>
+    public void Undo(bool keepWritten = false)
     {
+        var end = keepWritten ? _written : _synced;
         SafeFileHandle handle;
         long length;
         lock (_gate)
         {
             handle = _segments.GetValueAtIndex(_segments.Count - 1);
-            length = HeaderBytes + _synced - _segments.GetKeyAtIndex(_segments.Count - 1);
+            length = HeaderBytes + end - _segments.GetKeyAtIndex(_segments.Count - 1);
         }
 
         RandomAccess.SetLength(handle, length);
         _stagedBytes = 0;
-        _written = _synced;
-        Volatile.Write(ref _end, _synced);
+        _written = end;
+        Volatile.Write(ref _end, end);
         _failed = false;
     }
 

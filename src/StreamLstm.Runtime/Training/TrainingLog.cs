@@ -66,6 +66,9 @@ internal sealed class TrainingLog : IDisposable
         _log.Append(_record.Written);
     }
 
+    /// <summary>Takes back what a call that found no room has left.</summary>
+    public void Undo() => _log.Undo(keepWritten: true);
+
     /// <summary>
     /// Gives everything back to the trainers, in order; rows of other shapes or unknown profiles are passed over. A damaged history is
     /// not worth a refused start: what lies before the damage is learnt from, and the log begins anew. Returns what was wrong, or null.

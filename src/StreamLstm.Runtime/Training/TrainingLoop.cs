@@ -4,6 +4,7 @@ using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using StreamLstm.Runtime.Models;
 using StreamLstm.Runtime.Sharding;
+using StreamLstm.Runtime.Storage;
 
 namespace StreamLstm.Runtime.Training;
 
@@ -75,7 +76,7 @@ internal sealed partial class TrainingLoop
     {
         await foreach (var rows in _rows.Reader.ReadAllAsync(stop))
         {
-            _log.Append(rows, _profiles);
+            await WaitForRoomAsync(() => _log.Append(rows, _profiles), stop);
             foreach (var row in rows)
                 _trainers[row.Profile].Add(row);
             for (var i = 0; i < _trainers.Length; i++)
@@ -94,7 +95,7 @@ internal sealed partial class TrainingLoop
         var name = trainer.Profile.Name;
         var started = Stopwatch.GetTimestamp();
         var round = trainer.Round(stop);
-        _log.RoundDone(name);
+        await WaitForRoomAsync(() => _log.RoundDone(name), stop);
         if (round is not var (weights, state))
         {
             _metrics.Round(name, "skipped");
@@ -102,7 +103,7 @@ internal sealed partial class TrainingLoop
         }
 
         var version = ++_versions[index];
-        _models.Save(name, version, weights, state);
+        await WaitForRoomAsync(() => _models.Save(name, version, weights, state), stop);
         await _journal.AppendActivationAsync(name, version, stop);
         var elapsed = Stopwatch.GetElapsedTime(started);
         _metrics.Round(name, "trained");
@@ -112,6 +113,9 @@ internal sealed partial class TrainingLoop
         if (_share < 1)
             await Task.Delay(elapsed * ((1 / _share) - 1), stop);
     }
+
+    /// <summary>Training rests while the disk is full; the engine says so.</summary>
+    private ValueTask WaitForRoomAsync(Action write, CancellationToken stop) => DiskSpace.WriteAsync(write, _log.Undo, static _ => { }, stop);
 
     private static partial class Log
     {

@@ -21,6 +21,9 @@ internal sealed class EngineStatus(Engine engine, string mode, SimulatedClock? c
         get
         {
             var parts = new List<PartStatus> { new("restore", engine.Restored, engine.Restored ? null : "The state is being restored.") };
+            // Before it runs it has no sources to tell of.
+            if (engine.Restored && !engine.Runs)
+                parts.Add(new PartStatus("engine", false, "The sources are not started yet."));
             var waits = engine.StorageWaits;
             parts.Add(new PartStatus("storage", waits is null, waits));
             foreach (var source in engine.Sources)

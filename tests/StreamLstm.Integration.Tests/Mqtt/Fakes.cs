@@ -83,10 +83,12 @@ internal sealed class ListLogger<T> : ILogger<T>
 internal static class Eventually
 {
     /// <summary>Waits until the condition holds; generous, because a busy machine is not a failure.</summary>
-    public static async Task HoldsAsync(Func<bool> condition, string what)
+    public static Task HoldsAsync(Func<bool> condition, string what) => HoldsAsync(() => Task.FromResult(condition()), what);
+
+    public static async Task HoldsAsync(Func<Task<bool>> condition, string what)
     {
         var watch = Stopwatch.StartNew();
-        while (!condition())
+        while (!await condition())
         {
             Assert.True(watch.Elapsed < TimeSpan.FromSeconds(20), $"Not within 20 s: {what}");
             await Task.Delay(10, TestContext.Current.CancellationToken);
