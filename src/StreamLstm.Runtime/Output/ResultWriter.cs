@@ -120,10 +120,10 @@ internal sealed partial class ResultWriter : IDisposable
         }
     }
 
-    public ReadOnlySpan<byte> Episode(StreamSession session, in EpisodeSummary e, EpisodeState state, int revision) =>
+    public ReadOnlySpan<byte> Episode(StreamSession session, scoped in EpisodeSummary e, EpisodeState state, int revision) =>
         Episode(session.Key, session.Profile.Name, e, session.Profile.IntervalMicros, state, revision);
 
-    private ReadOnlySpan<byte> Episode(byte[] key, string profile, in EpisodeSummary e, long interval, EpisodeState state, int revision)
+    private ReadOnlySpan<byte> Episode(byte[] key, string profile, scoped in EpisodeSummary e, long interval, EpisodeState state, int revision)
     {
         Begin();
         _json.WriteNumber("schema"u8, 1);
