@@ -159,6 +159,5 @@ public sealed class BindingDecoder : IPayloadDecoder
     }
 
     private static void Unmatched(in SourceMessage message, SampleBatch batch) =>
-        batch.AddDeadLetter(DeadLetter.Create(DeadLetterReason.Unmatched, message.Source, message.Position,
-            $"No binding matches topic {message.Topic}.", message.ArrivalMicros, message.Payload));
+        batch.AddDeadLetter(message.ToDeadLetter(DeadLetterReason.Unmatched, $"No binding matches topic {message.Topic}."));
 }

@@ -1,3 +1,4 @@
+using System.Text;
 using StreamLstm.Runtime.Ingress;
 
 namespace StreamLstm.Connectors.Codecs;
@@ -29,6 +30,21 @@ public readonly ref struct SourceMessage
     public bool Retained { get; init; }
 
     public IReadOnlyList<MessageHeader>? Headers { get; init; }
+
+    /// <summary>The message as one that can't be used, with its headers.</summary>
+    public DeadLetter ToDeadLetter(string reason, string detail, string? stream = null)
+    {
+        var letter = DeadLetter.Create(reason, Source, Position, detail, ArrivalMicros, Payload, stream);
+        return Headers is { Count: > 0 } headers ? letter with { Headers = [.. headers.Take(DeadLetter.MaxHeaders).Select(Text)] } : letter;
+
+        static KeyValuePair<string, string> Text(MessageHeader header)
+        {
+            var (name, value) = (header.Name, Encoding.UTF8.GetString(header.Value.Span));
+            return new(Cut(name), Cut(value));
+        }
+
+        static string Cut(string text) => text.Length <= DeadLetter.MaxHeaderChars ? text : text[..DeadLetter.MaxHeaderChars];
+    }
 }
 
 /// <summary>Turns one message into samples, or into a dead letter with a reason; never throws for bad input.</summary>

@@ -344,7 +344,7 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
     public void Reject(string reason, string detail, string? stream)
     {
         if (_rejected++ < MaxLetters)
-            batch.AddDeadLetter(DeadLetter.Create(reason, _message.Source, _message.Position, $"Binding {binding.Settings.Name}: {detail}", _message.ArrivalMicros, _message.Payload, stream));
+            batch.AddDeadLetter(_message.ToDeadLetter(reason, $"Binding {binding.Settings.Name}: {detail}", stream));
     }
 
     /// <summary>After the last record of the message: whatever it was, it is counted.</summary>
@@ -359,7 +359,7 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
         }
 
         if (_rejected > MaxLetters)
-            batch.AddDeadLetter(DeadLetter.Create(DeadLetterReason.Malformed, _message.Source, _message.Position, $"Binding {binding.Settings.Name}: {_rejected - MaxLetters} more records or values of this payload can't be used.", _message.ArrivalMicros, _message.Payload));
+            batch.AddDeadLetter(_message.ToDeadLetter(DeadLetterReason.Malformed, $"Binding {binding.Settings.Name}: {_rejected - MaxLetters} more records or values of this payload can't be used."));
     }
 
     /// <summary>The stream key in a buffer; empty if a part of the template has no text.</summary>

@@ -11,19 +11,28 @@ public sealed record FileSinkSettings
 
     public required string Path { get; init; }
 
+    /// <summary>
+    /// Length at which the file is moved aside, to <c>path.N</c> with N counting up, and another begun; only the latest moved one is kept.
+    /// 0 = it grows for ever. The limit is passed by what one commit writes at most.
+    /// </summary>
+    public long MaxBytes { get; init; }
+
     public IReadOnlySet<OutputKind> Kinds { get; init; } = new HashSet<OutputKind> { OutputKind.Result, OutputKind.Episode, OutputKind.DeadLetter };
 }
 
 /// <summary>
 /// One line per record. On start the file is cut to the length of the last durable mark, so that each record is in it exactly once
-/// after a crash.
+/// after a crash. A mark's length holds the number of the file in its upper bits: a file moved aside after the mark is moved back first.
 /// </summary>
 public sealed partial class FileSink(FileSinkSettings settings, TimeProvider clock, ILogger<FileSink> logger) : IResultSink
 {
+    private const int LengthBits = 44;
+
     private static readonly TimeSpan s_longestBackOff = TimeSpan.FromSeconds(30);
 
     private readonly ArrayBufferWriter<byte> _buffer = new(1 << 16);
     private FileStream? _file;
+    private long _number;
     private string? _notReady = $"{settings.Path} is not open yet.";
 
     public string Name => settings.Name;
@@ -35,19 +44,22 @@ public sealed partial class FileSink(FileSinkSettings settings, TimeProvider clo
         var folder = Path.GetDirectoryName(Path.GetFullPath(settings.Path));
         if (folder is not null)
             Directory.CreateDirectory(folder);
-        var file = new FileStream(settings.Path, FileMode.OpenOrCreate, FileAccess.Write, FileShare.Read | FileShare.Delete, bufferSize: 0);
+        _number = durable.Length >> LengthBits;
+        var length = durable.Length & ((1L << LengthBits) - 1);
+        TakeBack();
+        var file = Open();
         try
         {
-            if (file.Length > durable.Length)
+            if (file.Length > length)
             {
-                Log.Truncated(logger, Name, settings.Path, file.Length - durable.Length);
-                file.SetLength(durable.Length);
+                Log.Truncated(logger, Name, settings.Path, file.Length - length);
+                file.SetLength(length);
                 file.Flush(flushToDisk: true);
             }
-            else if (file.Length < durable.Length)
+            else if (file.Length < length)
             {
                 // Someone rotated or removed the file; its former content is theirs, and appending goes on.
-                Log.Shorter(logger, Name, settings.Path, file.Length, durable.Length);
+                Log.Shorter(logger, Name, settings.Path, file.Length, length);
             }
 
             file.Seek(0, SeekOrigin.End);
@@ -76,9 +88,42 @@ public sealed partial class FileSink(FileSinkSettings settings, TimeProvider clo
             _buffer.Write("\n"u8);
         }
 
+        if (_buffer.WrittenCount > 0 && settings.MaxBytes > 0 && file.Position >= settings.MaxBytes)
+            file = MoveAside(file);
         if (_buffer.WrittenCount > 0)
             await AppendAsync(file, cancellationToken);
-        return new SinkMark(commit, file.Position);
+        return new SinkMark(commit, (_number << LengthBits) | file.Position);
+    }
+
+    /// <summary>Undoes what was moved aside after the mark: its commits are published again.</summary>
+    private void TakeBack()
+    {
+        // A file that isn't bounded has nothing aside, whatever else lies beside it.
+        if (settings.MaxBytes == 0 && _number == 0)
+            return;
+        var folder = Path.GetDirectoryName(Path.GetFullPath(settings.Path))!;
+        var later = Directory.GetFiles(folder, Path.GetFileName(settings.Path) + ".*")
+            .Where(f => long.TryParse(Path.GetExtension(f).AsSpan(1), System.Globalization.CultureInfo.InvariantCulture, out var n) && n > _number).ToList();
+        later.ForEach(File.Delete);
+        if (File.Exists(Aside(_number)))
+            File.Move(Aside(_number), settings.Path, overwrite: true);
+        else if (later.Count > 0)
+            File.Delete(settings.Path);
+    }
+
+    private string Aside(long number) => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{settings.Path}.{number}");
+
+    private FileStream Open() => new(settings.Path, FileMode.OpenOrCreate, FileAccess.Write, FileShare.Read | FileShare.Delete, bufferSize: 0);
+
+    /// <summary>What came before the last mark is in files that stay: the one moved aside now goes only when the next one is.</summary>
+    private FileStream MoveAside(FileStream full)
+    {
+        full.Dispose();
+        File.Move(settings.Path, Aside(_number), overwrite: true);
+        if (_number > 0)
+            File.Delete(Aside(_number - 1));
+        _number++;
+        return _file = Open();
     }
 
     private async ValueTask AppendAsync(FileStream file, CancellationToken cancellationToken)

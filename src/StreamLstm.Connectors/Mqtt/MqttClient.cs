@@ -313,13 +313,14 @@ public sealed class MqttClient : IAsyncDisposable
 
     private async Task<string> ReceiveAsync(MqttLink link, MqttVersion version, int connection)
     {
+        var aliases = new MqttTopicAliases();
         while (true)
         {
             var frame = await link.ReadAsync(link.Closing);
             switch (frame.Type)
             {
                 case MqttPacketType.Publish:
-                    var message = MqttPackets.Publish(frame, version, _options.MaxPayloadBytes, connection);
+                    var message = MqttPackets.Publish(frame, version, _options.MaxPayloadBytes, connection, aliases);
                     if (!_messages.Writer.TryWrite(message))
                         await _messages.Writer.WriteAsync(message, link.Closing);
                     break;

@@ -81,6 +81,8 @@ internal readonly record struct MqttProperties
 
     public string? Reason { get; init; }
 
+    public ushort? TopicAlias { get; init; }
+
     /// <summary>User properties and content type, if they are asked for; null = none.</summary>
     public List<MessageHeader>? Headers { get; init; }
 
@@ -88,8 +90,8 @@ internal readonly record struct MqttProperties
     {
     }
 
-    /// <param name="headers">Whether user properties and content type are wanted.</param>
-    public static MqttProperties Read(scoped ref MqttPacketReader reader, bool headers = false)
+    /// <param name="publish">Whether they are a message's: then it may have a topic alias, and user properties and content type are wanted.</param>
+    public static MqttProperties Read(scoped ref MqttPacketReader reader, bool publish = false)
     {
         var result = new MqttProperties();
         var length = reader.VarInt();
@@ -117,7 +119,7 @@ internal readonly record struct MqttProperties
                 case 0x02 or 0x11 or 0x18: // expiries and delays, seconds
                     r.UInt32();
                     break;
-                case 0x03 when headers:
+                case 0x03 when publish:
                     result = result with { Headers = Add(result.Headers, "content-type", r.String()) };
                     break;
                 case 0x03 or 0x08 or 0x12 or 0x15 or 0x1A or 0x1C: // content type, response topic, client id, method, response info, server
@@ -141,11 +143,12 @@ internal readonly record struct MqttProperties
                         throw new MqttProtocolException("receive maximum 0");
                     result = result with { ReceiveMaximum = receiveMaximum };
                     break;
-                case 0x22: // topic alias maximum: this client uses none
+                case 0x22: // topic alias maximum: this client sends none
                     r.UInt16();
                     break;
-                case 0x23:
-                    throw new MqttProtocolException("topic alias, though none was offered");
+                case 0x23 when publish:
+                    result = result with { TopicAlias = r.UInt16() };
+                    break;
                 case 0x24:
                     var qos = r.Byte();
                     if (qos > 1)
@@ -158,7 +161,7 @@ internal readonly record struct MqttProperties
                 case 0x26:
                     var name = r.String();
                     var text = r.String();
-                    if (headers)
+                    if (publish)
                         result = result with { Headers = Add(result.Headers, name, text) };
                     break;
                 case 0x27:
@@ -213,7 +216,8 @@ internal static class MqttPackets
         return new MqttConnAck(flags == 1, code, properties);
     }
 
-    public static MqttMessage Publish(in MqttFrame frame, MqttVersion version, int maxPayloadBytes, int connection)
+    /// <param name="aliases">Of the connection.</param>
+    public static MqttMessage Publish(in MqttFrame frame, MqttVersion version, int maxPayloadBytes, int connection, MqttTopicAliases aliases)
     {
         var qos = (frame.Flags >> 1) & 3;
         if (qos > 2)
@@ -223,8 +227,6 @@ internal static class MqttPackets
 
         var r = new MqttPacketReader(frame.Body.Span);
         var topic = r.String();
-        if (topic.Length == 0)
-            throw new MqttProtocolException("PUBLISH without topic");
         if (topic.AsSpan().ContainsAny('+', '#'))
             throw new MqttProtocolException("PUBLISH topic with a wildcard");
         var id = qos > 0 ? r.PacketId() : (ushort)0;
@@ -235,21 +237,29 @@ internal static class MqttPackets
         {
             if (!frame.IsCut)
             {
-                headers = MqttProperties.Read(ref r, headers: true).Headers;
+                var properties = MqttProperties.Read(ref r, publish: true);
+                headers = properties.Headers;
+                if (properties.TopicAlias is { } alias)
+                    topic = aliases.Resolve(topic, alias);
                 payloadBytes = r.Remaining;
             }
             else
             {
                 // The head may end inside the properties of a cut packet; topic and packet id are all that is needed then.
+                var whole = r;
                 var before = r.Remaining;
                 var properties = r.VarInt();
                 payloadBytes -= before - r.Remaining + properties;
                 if (payloadBytes < 0)
                     throw new MqttProtocolException("properties longer than the packet");
+                if (properties <= r.Remaining && MqttProperties.Read(ref whole, publish: true).TopicAlias is { } alias)
+                    topic = aliases.Resolve(topic, alias);
                 r.Take(Math.Min(properties, r.Remaining));
             }
         }
 
+        if (topic.Length == 0)
+            throw new MqttProtocolException("PUBLISH without topic");
         var oversized = frame.IsCut || payloadBytes > maxPayloadBytes;
         var keep = oversized ? Math.Min(MqttMessage.OversizedHeadBytes, r.Remaining) : payloadBytes;
         return new MqttMessage

@@ -26,12 +26,14 @@ internal static class MqttPacketWriter
         if (version == MqttVersion.V5)
         {
             // No maximum packet size is announced: the broker would then drop longer messages without a trace, whereas this client
-            // reports them as oversized. No topic alias maximum: none are accepted.
-            Byte(body, 5 + 3);
+            // reports them as oversized.
+            Byte(body, 5 + 3 + 3);
             Byte(body, 0x11);
             UInt32(body, (uint)Math.Clamp(options.SessionExpiry.TotalSeconds, 0, uint.MaxValue));
             Byte(body, 0x21);
             UInt16(body, (ushort)options.ReceiveMaximum);
+            Byte(body, 0x22);
+            UInt16(body, MqttTopicAliases.Maximum);
         }
 
         String(body, options.ClientId);

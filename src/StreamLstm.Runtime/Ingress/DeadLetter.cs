@@ -9,6 +9,7 @@ namespace StreamLstm.Runtime.Ingress;
 /// <param name="Payload">At most <see cref="MaxPayloadBytes"/> bytes of the input.</param>
 /// <param name="PayloadBytes">The input's full length.</param>
 /// <param name="Stream">The stream's key if it was known.</param>
+/// <param name="Headers">What the message had besides its payload (MQTT user properties, Kafka headers), as text; null = nothing.</param>
 public sealed record DeadLetter(
     string Reason,
     string Source,
@@ -17,8 +18,14 @@ public sealed record DeadLetter(
     long ArrivalMicros,
     ReadOnlyMemory<byte> Payload,
     int PayloadBytes,
-    string? Stream = null)
+    string? Stream = null,
+    IReadOnlyList<KeyValuePair<string, string>>? Headers = null)
 {
+    /// <summary>Further headers are left out, longer texts cut.</summary>
+    public const int MaxHeaders = 32;
+
+    public const int MaxHeaderChars = 256;
+
     /// <summary>Longer payloads are cut, so that a flood of bad input can't fill the disk with copies of itself.</summary>
     public const int MaxPayloadBytes = 2048;
 

@@ -18,7 +18,7 @@ namespace StreamLstm.Runtime.Journal;
 /// </summary>
 internal sealed class Journal : IIngress, IAsyncDisposable
 {
-    private const byte KindBatch = 1;
+    private const byte KindBatch = 5;
     private const byte KindTicks = 2;
     private const byte KindActivate = 3;
     private const byte KindReset = 4;
@@ -340,6 +340,13 @@ internal sealed class Journal : IIngress, IAsyncDisposable
             w.Block(letter.Payload.Span);
             w.Int32(letter.PayloadBytes);
             w.String(letter.Stream ?? "");
+            var headers = letter.Headers ?? [];
+            w.Byte((byte)Math.Min(headers.Count, DeadLetter.MaxHeaders));
+            for (var i = 0; i < Math.Min(headers.Count, DeadLetter.MaxHeaders); i++)
+            {
+                w.String(headers[i].Key);
+                w.String(headers[i].Value);
+            }
         }
     }
 
@@ -437,6 +444,11 @@ internal sealed class Journal : IIngress, IAsyncDisposable
                 for (var i = 0; i < letters; i++, index++)
                 {
                     var letter = new DeadLetter(r.String(), r.String(), r.String(), r.String(), r.Int64(), r.Block().ToArray(), r.Int32(), r.String() is { Length: > 0 } stream ? stream : null);
+                    var headers = new KeyValuePair<string, string>[r.Byte()];
+                    for (var h = 0; h < headers.Length; h++)
+                        headers[h] = new(r.String(), r.String());
+                    if (headers.Length > 0)
+                        letter = letter with { Headers = headers };
                     batch.DeadLetters.Add((position + index, letter));
                 }
 

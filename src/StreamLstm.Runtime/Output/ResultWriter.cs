@@ -192,6 +192,20 @@ internal sealed partial class ResultWriter : IDisposable
             _json.WriteString("stream"u8, letter.Stream);
         _json.WriteBase64String("payload_base64"u8, letter.Payload.Span);
         _json.WriteNumber("payload_bytes"u8, letter.PayloadBytes);
+        if (letter.Headers is { Count: > 0 } headers)
+        {
+            _json.WriteStartArray("headers"u8);
+            foreach (var (name, value) in headers)
+            {
+                _json.WriteStartObject();
+                _json.WriteString("name"u8, name);
+                _json.WriteString("value"u8, value);
+                _json.WriteEndObject();
+            }
+
+            _json.WriteEndArray();
+        }
+
         _json.WriteEndObject();
         _json.Flush();
     }

@@ -337,7 +337,7 @@ public static class ConfigurationLoader
         switch (node.Choice("Type"))
         {
             case "file":
-                return new FileSinkConfiguration(node.Name, kinds, new FileSinkSettings { Name = node.Name, Path = node.Text("Path"), Kinds = kinds });
+                return new FileSinkConfiguration(node.Name, kinds, new FileSinkSettings { Name = node.Name, Path = node.Text("Path"), Kinds = kinds, MaxBytes = node.Integer("MaxBytes") });
             case "stdout":
                 return new StdoutSinkConfiguration(node.Name, kinds);
             case "mqtt":

@@ -125,6 +125,7 @@ public static class ConfigurationTable
         new("Sinks:*:Type", Choice, null, "Where results go.") { Required = true, Choices = ["file", "stdout", "mqtt", "kafka"] },
         new("Sinks:*:Kinds", List, "result,episode,dead_letter", "What goes there.") { Choices = ["result", "episode", "dead_letter"] },
         new("Sinks:*:Path", Text, null, "File of JSON lines; created if absent.") { Required = true, OnlyFor = s_file },
+        new("Sinks:*:MaxBytes", Integer, "0", "Length at which the file is moved aside (to Path.N; only the latest is kept) and another begun, for dead letters above all; 0 = it grows for ever.") { Min = "0", OnlyFor = s_file },
         .. Broker("Sinks:*"),
         .. Cluster("Sinks:*"),
         new("Sinks:*:TopicPrefix", Text, "streamlstm", "First part of the topics <prefix>.results, .episodes and .deadletters.") { OnlyFor = s_kafka },

@@ -93,6 +93,29 @@ internal sealed class CrashHarness : IDisposable
         return afterRestore;
     }
 
+    /// <summary>
+    /// The same, but every kill strikes a worker that has restored and works, at a random moment of the time given; every fifth one
+    /// strikes during start or restore besides.
+    /// </summary>
+    public async Task KillAtWorkAsync(string config, TimeSpan within)
+    {
+        for (var i = 0; i < Kills; i++)
+        {
+            if (i % 5 == 4)
+            {
+                using var starting = WorkerProcess.Start("run", "--config", config);
+                await Task.Delay(TimeSpan.FromMilliseconds(_random.Next(50, 900)));
+                await starting.KillAsync();
+            }
+
+            using var worker = WorkerProcess.Start("run", "--config", config);
+            await worker.UntilLogAsync("Serving", TimeSpan.FromSeconds(60));
+            await Task.Delay(within * _random.NextDouble());
+            Assert.False(worker.HasExited, $"The worker ended by itself before kill {i} (seed {Seed}).\n{worker.Log}");
+            await worker.KillAsync();
+        }
+    }
+
     /// <summary>Runs the worker to the end of its sources (or until told) and stops it gracefully.</summary>
     public static async Task FinishAsync(string config, bool untilDrained, Func<Task>? whileRunning = null)
     {
@@ -162,8 +185,8 @@ internal sealed class CrashHarness : IDisposable
             position = next;
         }
 
-        // Record kind 1 is a batch of samples; one in the middle, where its absence can't be a matter of the end.
-        var dropped = dropOne ? records.FindIndex(records.Count / 2, r => r[0] == 1) : -1;
+        // Record kind 5 is a batch of samples; one in the middle, where its absence can't be a matter of the end.
+        var dropped = dropOne ? records.FindIndex(records.Count / 2, r => r[0] == 5) : -1;
         for (var i = 0; i < records.Count; i++)
         {
             if (i != dropped)

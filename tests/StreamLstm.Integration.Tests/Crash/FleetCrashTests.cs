@@ -17,11 +17,13 @@ namespace StreamLstm.Integration.Tests.Crash;
 public sealed class FleetCrashTests
 {
     private static readonly DateTimeOffset s_start = new(2026, 1, 5, 0, 0, 0, TimeSpan.Zero);
-    private static readonly TimeSpan s_pace = TimeSpan.FromMilliseconds(100);
 
     private static int Streams => Number("STREAMLSTM_CRASH_STREAMS", 24);
 
     private static int Frames => Number("STREAMLSTM_CRASH_FRAMES", 120);
+
+    // Samples come for as long as kills do: about two seconds each on an idle machine.
+    private static TimeSpan Pace(CrashHarness harness) => TimeSpan.FromMilliseconds(Math.Max(100, harness.Kills * 2000.0 / Frames));
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
@@ -43,8 +45,8 @@ public sealed class FleetCrashTests
             await first.SubscribeAsync(["meters/+/reading"], 1, Cancel);
         }
 
-        var feeding = Task.WhenAll(Task.Run(() => PublishAsync(broker.Port), Cancel), Task.Run(() => PostAsync(url), Cancel));
-        var struck = await harness.KillRepeatedlyAsync(config, () => !feeding.IsCompleted);
+        var feeding = Task.WhenAll(Task.Run(() => PublishAsync(broker.Port, Pace(harness)), Cancel), Task.Run(() => PostAsync(url, Pace(harness)), Cancel));
+        await harness.KillAtWorkAsync(config, TimeSpan.FromSeconds(1.5));
         await CrashHarness.FinishAsync(config, untilDrained: false, async () =>
         {
             await feeding.WaitAsync(TimeSpan.FromMinutes(3), Cancel);
@@ -52,9 +54,8 @@ public sealed class FleetCrashTests
             await Task.Delay(TimeSpan.FromSeconds(8), Cancel);
         });
 
-        Assert.True(struck >= 3, $"Only {struck} kills struck a working process.");
         var (observed, imputed, stale) = Account(harness.Results);
-        TestContext.Current.TestOutputHelper?.WriteLine($"{Streams} streams x {Frames} frames, {struck} kills struck: {observed.Count} samples accounted for, {imputed} frames imputed, {stale} stale");
+        TestContext.Current.TestOutputHelper?.WriteLine($"{Streams} streams x {Frames} frames, {harness.Kills} kills at work: {observed.Count} samples accounted for, {imputed} frames imputed, {stale} stale");
         foreach (var (stream, frame) in Published())
             Assert.True(observed.Contains((stream, frame)), $"The sample of {stream} for frame {frame} is neither in a result nor a dead letter.");
         Assert.True(imputed > 0 && stale > 0, "No tick closed a frame, so ticks were not tested.");
@@ -79,13 +80,13 @@ public sealed class FleetCrashTests
         where !IsSilent(stream, frame)
         select (Name(stream), frame);
 
-    private static async Task PublishAsync(int port)
+    private static async Task PublishAsync(int port, TimeSpan step)
     {
         await using var client = new MqttClient(new MqttClientOptions { Host = "127.0.0.1", Port = port, ClientId = "publisher" }, TimeProvider.System);
         await client.ConnectAsync(Cancel);
         for (var frame = 0; frame < Frames; frame++)
         {
-            var pace = Task.Delay(s_pace, Cancel);
+            var pace = Task.Delay(step, Cancel);
             await Task.WhenAll(Enumerable.Range(0, Streams).Where(s => s % 2 == 0 && !IsSilent(s, frame)).Select(stream =>
                 client.PublishAsync($"meters/{Name(stream)}/reading", Encoding.UTF8.GetBytes("{" + Sample(stream, frame) + "}"), qos: 1, retain: false, Cancel)));
             await pace;
@@ -93,12 +94,12 @@ public sealed class FleetCrashTests
     }
 
     /// <summary>Sends a frame again until it is answered with 200.</summary>
-    private static async Task PostAsync(string url)
+    private static async Task PostAsync(string url, TimeSpan step)
     {
         using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
         for (var frame = 0; frame < Frames; frame++)
         {
-            var pace = Task.Delay(s_pace, Cancel);
+            var pace = Task.Delay(step, Cancel);
             var lines = string.Concat(Enumerable.Range(0, Streams).Where(s => s % 2 == 1 && !IsSilent(s, frame)).Select(s => $$"""{"stream":"{{Name(s)}}",{{Sample(s, frame)}}}""" + "\n"));
             while (true)
             {

@@ -51,6 +51,48 @@ public sealed class FileSinkTests : IDisposable
     }
 
     [Fact]
+    public async Task A_bounded_file_is_moved_aside_and_only_the_latest_of_them_is_kept()
+    {
+        await using var sink = Bounded();
+        await sink.OpenAsync(default, Cancel);
+        for (var i = 1; i <= 9; i++)
+            await sink.PublishAsync(i, [Record(OutputKind.DeadLetter, $$"""{"a":{{i}}}""")], Cancel);
+        Assert.Equal("""{"a":9}""" + "\n", File.ReadAllText(Target));
+        Assert.Equal([Target, Target + ".1"], Directory.GetFiles(Path.GetDirectoryName(Target)!).Order());
+        Assert.Equal("{\"a\":5}\n{\"a\":6}\n{\"a\":7}\n{\"a\":8}\n", File.ReadAllText(Target + ".1"));
+    }
+
+    [Fact]
+    public async Task A_bounded_file_cut_back_to_any_mark_has_every_record_after_it_once()
+    {
+        for (var known = 0; known <= 9; known++)
+        {
+            SinkMark durable = default;
+            await using (var sink = Bounded())
+            {
+                await sink.OpenAsync(default, Cancel);
+                for (var i = 1; i <= 9; i++)
+                {
+                    var mark = await sink.PublishAsync(i, [Record(OutputKind.DeadLetter, $$"""{"a":{{i}}}""")], Cancel);
+                    durable = i == known ? mark : durable;
+                }
+            }
+
+            await using (var sink = Bounded())
+            {
+                await sink.OpenAsync(durable, Cancel);
+                for (var i = known + 1; i <= 9; i++)
+                    await sink.PublishAsync(i, [Record(OutputKind.DeadLetter, $$"""{"a":{{i}}}""")], Cancel);
+            }
+
+            var lines = Directory.GetFiles(Path.GetDirectoryName(Target)!).SelectMany(File.ReadAllLines).ToList();
+            Assert.Equal(lines.Distinct().Count(), lines.Count);
+            Assert.All(Enumerable.Range(Math.Max(known + 1, 5), 9 - Math.Max(known, 4)), i => Assert.Contains($$"""{"a":{{i}}}""", lines));
+            Directory.Delete(Path.GetDirectoryName(Target)!, recursive: true);
+        }
+    }
+
+    [Fact]
     public async Task Only_the_kinds_asked_for_are_written()
     {
         await using var sink = Sink(OutputKind.Episode);
@@ -79,6 +121,8 @@ public sealed class FileSinkTests : IDisposable
     private FileSink Sink(params OutputKind[] kinds) => new(
         new FileSinkSettings { Name = "file", Path = Target, Kinds = (kinds.Length == 0 ? Enum.GetValues<OutputKind>() : kinds).ToHashSet() },
         TimeProvider.System, NullLogger<FileSink>.Instance);
+
+    private FileSink Bounded() => new(new FileSinkSettings { Name = "file", Path = Target, MaxBytes = 30 }, TimeProvider.System, NullLogger<FileSink>.Instance);
 
     private static OutputRecord Record(OutputKind kind, string json) => new(kind, "s", 0, 0, Encoding.UTF8.GetBytes(json));
 }

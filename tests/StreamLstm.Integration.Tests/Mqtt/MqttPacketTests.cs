@@ -53,7 +53,7 @@ public class MqttPacketTests
                 rest = rest[n..];
                 reader.Advance(n);
                 while (reader.TryRead(out var f))
-                    messages.Add(MqttPackets.Publish(f, version, 1000, connection: 1));
+                    messages.Add(MqttPackets.Publish(f, version, 1000, connection: 1, new MqttTopicAliases()));
             }
         }
 
@@ -72,7 +72,7 @@ public class MqttPacketTests
         {
             var target = new ArrayBufferWriter<byte>();
             MqttPacketWriter.Publish(target, "t"u8, new byte[bytes], 1, false, false, 1, V5);
-            var message = MqttPackets.Publish(Frame(target.WrittenSpan.ToArray()), V5, maxPayloadBytes: 5000, connection: 1);
+            var message = MqttPackets.Publish(Frame(target.WrittenSpan.ToArray()), V5, maxPayloadBytes: 5000, connection: 1, new MqttTopicAliases());
             Assert.Equal(oversized, message.IsOversized);
             Assert.Equal(bytes, message.PayloadBytes);
         }
@@ -82,10 +82,10 @@ public class MqttPacketTests
     public void User_properties_and_content_type_come_with_the_message()
     {
         // Properties of 18 bytes: content type "j", user property type=r twice.
-        var message = MqttPackets.Publish(Frame(Convert.FromHexString("3017" + "000161" + "12" + "0300016A" + "26000174000172" + "26000174000173" + "37")), V5, 100, 1);
+        var message = MqttPackets.Publish(Frame(Convert.FromHexString("3017" + "000161" + "12" + "0300016A" + "26000174000172" + "26000174000173" + "37")), V5, 100, 1, new MqttTopicAliases());
         Assert.Equal(["content-type=j", "t=r", "t=s"], message.Headers!.Select(h => $"{h.Name}={Encoding.UTF8.GetString(h.Value.Span)}"));
         Assert.Equal("7", Encoding.UTF8.GetString(message.Payload.Span));
-        Assert.Null(MqttPackets.Publish(Frame(Convert.FromHexString("3005" + "000161" + "00" + "37")), V5, 100, 1).Headers);
+        Assert.Null(MqttPackets.Publish(Frame(Convert.FromHexString("3005" + "000161" + "00" + "37")), V5, 100, 1, new MqttTopicAliases()).Headers);
     }
 
     [Fact]
@@ -104,7 +104,7 @@ public class MqttPacketTests
             Will = new MqttWill("w", "x"u8.ToArray(), 1, true),
         };
         Assert.Equal(
-            "1023" + "00044D515454" + "05" + "EE" + "003C" + "08" + "1100000102" + "210014" + "000163" + "00" + "000177" + "000178" + "000175" + "000170",
+            "1026" + "00044D515454" + "05" + "EE" + "003C" + "0B" + "1100000102" + "210014" + "220400" + "000163" + "00" + "000177" + "000178" + "000175" + "000170",
             Encode(t => MqttPacketWriter.Connect(t, options, V5)));
         Assert.Equal(
             "1019" + "00044D515454" + "04" + "EE" + "003C" + "000163" + "000177" + "000178" + "000175" + "000170",
@@ -151,14 +151,31 @@ public class MqttPacketTests
     [InlineData("3006000161 020100", "valid", true)]
     [InlineData("3008000161 0401000100", "property twice")]
     [InlineData("3006000161 027F00", "unknown property")]
-    [InlineData("3007000161 03230001", "topic alias")]
+    [InlineData("3007000161 03230000", "topic alias 0")]
+    [InlineData("3007000161 03230401", "topic alias beyond the maximum")]
+    [InlineData("30060000 03230007", "topic alias that stands for nothing")]
+    [InlineData("3007000161 03230400", "valid", true)]
     public void Publish_is_checked(string hex, string what, bool valid = false)
     {
         var bytes = Convert.FromHexString(hex.Replace(" ", ""));
         if (valid)
-            Assert.Equal("a", MqttPackets.Publish(Frame(bytes), V5, 100, 1).Topic);
+            Assert.Equal("a", MqttPackets.Publish(Frame(bytes), V5, 100, 1, new MqttTopicAliases()).Topic);
         else
-            Assert.True(Record.Exception(() => MqttPackets.Publish(Frame(bytes), V5, 100, 1)) is MqttProtocolException, what);
+            Assert.True(Record.Exception(() => MqttPackets.Publish(Frame(bytes), V5, 100, 1, new MqttTopicAliases())) is MqttProtocolException, what);
+    }
+
+    [Fact]
+    public void A_topic_alias_stands_for_its_topic_until_it_is_given_another_and_only_on_its_connection()
+    {
+        var aliases = new MqttTopicAliases();
+        string Topic(string hex) => MqttPackets.Publish(Frame(Convert.FromHexString(hex)), V5, 100, 1, aliases).Topic;
+        Assert.Equal("a", Topic("3007" + "000161" + "03230007"));
+        Assert.Equal("b", Topic("3007" + "000162" + "03230008"));
+        Assert.Equal(["a", "b", "a"], new[] { "07", "08", "07" }.Select(id => Topic("3006" + "0000" + "032300" + id)));
+        Assert.Equal("c", Topic("3007" + "000163" + "03230007"));
+        Assert.Equal("c", Topic("3006" + "0000" + "03230007"));
+        aliases = new MqttTopicAliases();
+        Assert.Throws<MqttProtocolException>(() => Topic("3006" + "0000" + "03230007"));
     }
 
     [Fact]
@@ -283,7 +300,7 @@ public class MqttPacketTests
         switch (frame.Type)
         {
             case MqttPacketType.ConnAck: MqttPackets.ConnAck(frame, version); break;
-            case MqttPacketType.Publish: MqttPackets.Publish(frame, version, 64, 1); break;
+            case MqttPacketType.Publish: MqttPackets.Publish(frame, version, 64, 1, new MqttTopicAliases()); break;
             case MqttPacketType.PubAck or MqttPacketType.PubRec or MqttPacketType.PubRel or MqttPacketType.PubComp: MqttPackets.Ack(frame, version); break;
             case MqttPacketType.SubAck: MqttPackets.SubAck(frame, version); break;
             case MqttPacketType.PingResp: MqttPackets.PingResp(frame); break;

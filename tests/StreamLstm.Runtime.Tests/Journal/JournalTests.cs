@@ -183,7 +183,7 @@ public sealed class JournalTests : IDisposable
     [Fact]
     public async Task Dead_letters_of_a_source_survive_whole()
     {
-        var letter = DeadLetter.Create(DeadLetterReason.Malformed, "mqtt", "topic/a", "Not JSON.", Now, new byte[5000], "a");
+        var letter = DeadLetter.Create(DeadLetterReason.Malformed, "mqtt", "topic/a", "Not JSON.", Now, new byte[5000], "a") with { Headers = [new("content-type", "text/plain"), new("site", "Süd")] };
         await using (var journal = Open())
         {
             var batch = new SampleBatch();
@@ -193,7 +193,8 @@ public sealed class JournalTests : IDisposable
 
         await using var again = Open();
         var (_, read) = Assert.Single(ReadAll(again).DeadLetters);
-        Assert.Equal(letter with { Payload = default }, read with { Payload = default });
+        Assert.Equal(letter with { Payload = default, Headers = null }, read with { Payload = default, Headers = null });
+        Assert.Equal(letter.Headers, read.Headers);
         Assert.Equal(letter.Payload.ToArray(), read.Payload.ToArray());
         Assert.Equal(DeadLetter.MaxPayloadBytes, read.Payload.Length);
         Assert.Equal(5000, read.PayloadBytes);
