@@ -74,8 +74,23 @@ switch (args.FirstOrDefault())
             return report.Rows.Any(row => row.BytesPerSample > 0.01) ? 1 : 0;
         }
 
+    case "kafka":
+        {
+            var report = await KafkaBenchmark.RunAsync(
+                options.GetValueOrDefault("--servers", "127.0.0.1:9092"),
+                int.Parse(options.GetValueOrDefault("--streams", "10000"), CultureInfo.InvariantCulture),
+                int.Parse(options.GetValueOrDefault("--rounds", "20"), CultureInfo.InvariantCulture));
+            Write(report);
+            Console.WriteLine(FormattableString.Invariant($"cluster alone: reads {report.ReadSamplesPerS:F0}, writes {report.WriteSamplesPerS:F0} samples/s"));
+            foreach (var row in report.Throughput)
+                Console.WriteLine(FormattableString.Invariant($"{row.Threads} threads: {row.SamplesPerS:F0} samples/s with {row.CoresUsed:F2} cores, {row.SamplesPerSAndCore:F0} per core"));
+            Console.WriteLine(FormattableString.Invariant($"latency at {report.Latency.SamplesPerS:F0} samples/s: p50 {report.Latency.P50Ms:F0}, p99 {report.Latency.P99Ms:F0}, max {report.Latency.MaxMs:F0} ms over {report.Latency.Results} results"));
+            Console.WriteLine(FormattableString.Invariant($"hand-over of a partition with {report.HandOver.Streams} streams: {report.HandOver.GapMs:F0} ms without a result, restore {report.HandOver.RestoreMs:F0} ms"));
+            return 0;
+        }
+
     default:
-        Console.Error.WriteLine("usage: decode [--json OUT] [--filter TEXT] [--seconds N] | kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT] | forecast [--json OUT] [--seconds N]");
+        Console.Error.WriteLine("usage: decode [--json OUT] [--filter TEXT] [--seconds N] | kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT] | forecast [--json OUT] [--seconds N] | kafka [--servers HOST:PORT] [--streams N] [--rounds N] [--json OUT]");
         return 2;
 }
 

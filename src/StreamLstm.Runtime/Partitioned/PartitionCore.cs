@@ -46,7 +46,7 @@ public sealed class PartitionOutput
 /// <para>
 /// Changelog: key = stream key and a slot byte, 0 for the snapshot, 1 … for entries after it, 255 for what changes without a frame;
 /// value = <c>[version u8 = 1][kind u8][profile block][body]</c> with the body of <see cref="Shard"/>. The key <c>FF</c> alone is the partition's header:
-/// <c>[version u8 = 1][next position i64][clock i64][n i32] n×{profile, version i32}</c>, written by every commit.
+/// <c>[version u8 = 1][sequence i64][next position i64][clock i64][n i32] n×{profile, version i32}</c>, the last record of every commit.
 /// </para>
 /// </summary>
 public sealed class PartitionCore
@@ -63,6 +63,7 @@ public sealed class PartitionCore
     private readonly ResultWriter _writer = new();
     private readonly ByteWriter _header = new();
     private readonly long _maxFutureMicros;
+    private long _durable;
     private int _samplesTaken;
     private int _lettersTaken;
 
@@ -78,7 +79,10 @@ public sealed class PartitionCore
     public int Partition { get; }
 
     /// <summary>The first record that the streams haven't seen.</summary>
-    public long Position { get; internal set; }
+    public long Position { get; private set; }
+
+    /// <summary>Number of the commit that <see cref="Process"/> made last.</summary>
+    public long Sequence { get; private set; }
 
     /// <summary>Unix microseconds: the newest time stamp or tick.</summary>
     public long Clock => Own.Clock;
@@ -97,6 +101,9 @@ public sealed class PartitionCore
 
     /// <summary>Where records are decoded to.</summary>
     public SampleBatch Samples => _batch.Samples;
+
+    /// <summary>Sets where a partition that nobody has read yet begins.</summary>
+    public void Begin(long position) => Position = _durable = position;
 
     /// <summary>Entries since the last <see cref="Process"/>.</summary>
     public int Pending => _positions.Count;
@@ -168,6 +175,7 @@ public sealed class PartitionCore
     public PartitionOutput Process()
     {
         _output.Clear();
+        Sequence++;
         var made = _shard.Process(_batch);
         Merge(made);
         EncodeState(made);
@@ -180,28 +188,30 @@ public sealed class PartitionCore
     public void Committed()
     {
         _shard.Committed(Position);
-        Forget();
+        _durable = Position;
+        Clear();
     }
 
-    /// <summary>Records were taken that are to be read again by someone else; only before <see cref="Process"/>.</summary>
-    public void Forget(long position)
+    /// <summary>Everything added since the last commit is left to whoever reads it next; only before <see cref="Process"/>.</summary>
+    public void Forget()
     {
-        Position = position;
-        Forget();
+        Position = _durable;
+        Clear();
     }
 
     /// <summary>A person's view of a stream's recurrent state, or null.</summary>
     public JsonObject? Describe(byte[] key) => _shard.Describe(key);
 
-    internal void Restore(long position, long clock, IReadOnlyList<(string, int)> active, IEnumerable<RestoredStream> streams)
+    internal void Restore(long sequence, long position, long clock, IReadOnlyList<(string, int)> active, IEnumerable<RestoredStream> streams)
     {
-        Position = position;
+        Sequence = sequence;
+        Position = _durable = position;
         _shard.RestorePartition(0, clock, active);
         foreach (var stream in streams)
             _shard.RestoreStream(stream);
     }
 
-    private void Forget()
+    private void Clear()
     {
         _batch.Clear();
         _positions.Clear();
@@ -282,6 +292,7 @@ public sealed class PartitionCore
         var w = _header;
         w.Clear();
         w.Byte(FormatVersion);
+        w.Int64(Sequence);
         w.Int64(Position);
         w.Int64(Clock);
         w.Int32(_profiles.Length);

@@ -2,6 +2,7 @@ using System.CommandLine;
 using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Files;
 using StreamLstm.Connectors.Kafka;
+using StreamLstm.Connectors.Kafka.Partitions;
 using StreamLstm.Connectors.Mqtt;
 using StreamLstm.Runtime;
 using StreamLstm.Runtime.Ingress;
@@ -77,7 +78,7 @@ internal sealed partial class RunCommand : Command
             await host.Engine.RunAsync(sources, parsed.GetValue(_untilDrained), stopping);
             return ExitCode.Ok;
         }
-        catch (StartException e)
+        catch (Exception e) when (e is StartException or KafkaLibraryException or KafkaTopologyException)
         {
             Terminal.Line("error: " + e.Message);
             return ExitCode.Failed;
@@ -111,6 +112,12 @@ internal sealed partial class RunCommand : Command
     {
         MqttSourceConfiguration mqtt => new MqttSource(mqtt.Settings, Decoder(mqtt.Name, mqtt.Bindings, mqtt.Limits, decoders, logger), host.Loggers.CreateLogger<MqttSource>()),
         KafkaSourceConfiguration kafka => new KafkaSource(kafka.Settings, Decoder(kafka.Name, kafka.Bindings, kafka.Limits, decoders, logger), host.Loggers.CreateLogger<KafkaSource>()),
+        KafkaPartitionSourceConfiguration kafka => new KafkaPartitionSource(
+            kafka.Settings,
+            Decoder(kafka.Name, kafka.Bindings, kafka.Limits, decoders, logger),
+            host.Engine.Partitions(),
+            host.ShowAsync,
+            host.Loggers.CreateLogger<KafkaPartitionSource>()),
         FileSourceConfiguration file => new FileSource(file.Settings, host.Loggers.CreateLogger<FileSource>()),
         HttpSourceConfiguration => host.Ingest!,
         SimulatorSourceConfiguration simulator => new SimulatorSource(
