@@ -10,7 +10,6 @@ using Microsoft.Extensions.Logging.Abstractions;
 using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Kafka.Partitions;
 using StreamLstm.Runtime;
-using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Profiles;
 
 namespace StreamLstm.Benchmarks;
@@ -33,8 +32,8 @@ internal static class KafkaBenchmark
         var (read, written) = Plain(servers, input, $"b{run}.plain");
         foreach (var threads in new[] { 1, 2, 3 })
             rows.Add(await ThroughputAsync(servers, input, $"b{run}.t{threads}", threads, streams, rounds));
-        var best = rows.Max(r => r.SamplesPerS);
-        var latency = await LatencyAsync(servers, $"b{run}.latency", best / 2);
+        var best = rows.MaxBy(r => r.SamplesPerS)!;
+        var latency = await LatencyAsync(servers, $"b{run}.latency", best.Threads, best.SamplesPerS / 2);
         var handOver = await HandOverAsync(servers, $"b{run}.hand", 10_000);
         return new KafkaReport(servers, streams, read, written, rows, latency, handOver);
     }
@@ -168,12 +167,12 @@ internal static class KafkaBenchmark
     }
 
     /// <summary>From the record's time stamp to a consumer that reads committed.</summary>
-    private static async Task<KafkaLatency> LatencyAsync(string servers, string name, double samplesPerS)
+    private static async Task<KafkaLatency> LatencyAsync(string servers, string name, int threads, double samplesPerS)
     {
         var topic = name + ".in";
         using (var topology = new KafkaTopology(Settings(servers, topic, name, 1)))
             await topology.InitialiseAsync(Partitions, -1);
-        await using var worker = await Worker.StartAsync(Settings(servers, topic, name, 1));
+        await using var worker = await Worker.StartAsync(Settings(servers, topic, name, threads));
         using var stop = new CancellationTokenSource();
         var latencies = new List<double>();
         var reading = Task.Run(() => Witness(servers, name + ".results", stop.Token, (_, json) => latencies.Add(Age(json))));
@@ -199,7 +198,7 @@ internal static class KafkaBenchmark
         await stop.CancelAsync();
         await reading;
         var sorted = latencies.Skip(warm).Order().ToArray();
-        return new KafkaLatency(samplesPerS, sorted.Length, sorted[sorted.Length / 2], sorted[(int)(sorted.Length * 0.99)], sorted[^1]);
+        return new KafkaLatency(threads, samplesPerS, sorted.Length, sorted[sorted.Length / 2], sorted[(int)(sorted.Length * 0.99)], sorted[^1]);
     }
 
     private static double Age(byte[] json)
@@ -252,17 +251,19 @@ internal static class KafkaBenchmark
         });
         await Task.Delay(2000);
         var joined = Stopwatch.GetTimestamp();
+        long left;
         await using (var second = await Worker.StartAsync(settings with { KeepWarm = TimeSpan.Zero }))
         {
             await second.UntilAsync(1);
             await Task.Delay(2000);
+            left = Stopwatch.GetTimestamp();
         }
 
         await Task.Delay(4000);
         await stop.CancelAsync();
         await Task.WhenAll(reading, feeding);
         double Gap(Func<long, bool> when) => seen.GroupBy(s => s.Partition).Max(p => p.Zip(p.Skip(1)).Where(x => when(x.First.At)).Select(x => Stopwatch.GetElapsedTime(x.First.At, x.Second.At).TotalMilliseconds).DefaultIfEmpty(0).Max());
-        return new KafkaHandOver(streamsPerPartition, Gap(at => at > joined), Worker.Restores.Max());
+        return new KafkaHandOver(streamsPerPartition, Gap(at => at > joined - Stopwatch.Frequency && at < left - Stopwatch.Frequency), Gap(at => at >= left - Stopwatch.Frequency), [.. Worker.Restores.Order()]);
     }
 
     private static void Witness(string servers, string topic, CancellationToken stop, Action<int, byte[]> take)
@@ -320,7 +321,7 @@ internal static class KafkaBenchmark
                     Values = new Dictionary<string, BindingValue> { ["v"] = new() { At = "/v" } },
                 },
             ]);
-            var source = new KafkaPartitionSource(settings, decoder, worker._engine.Partitions(), _ => ValueTask.CompletedTask, new RestoreTimes());
+            var source = new KafkaPartitionSource(settings, decoder, worker._engine.Partitions("meters"), _ => ValueTask.CompletedTask, new RestoreTimes());
             worker._run = Task.Run(() => worker._engine.RunAsync([source], untilDrained: false, worker._stop.Token));
             return worker;
         }
@@ -381,11 +382,12 @@ internal static class KafkaBenchmark
 /// <param name="CoresUsed">By this process, without the cluster.</param>
 internal sealed record KafkaThroughput(int Threads, double SamplesPerS, double CoresUsed, double SamplesPerSAndCore);
 
-internal sealed record KafkaLatency(double SamplesPerS, int Results, double P50Ms, double P99Ms, double MaxMs);
+internal sealed record KafkaLatency(int Threads, double SamplesPerS, int Results, double P50Ms, double P99Ms, double MaxMs);
 
-/// <param name="GapMs">Longest time without a committed result of a results partition around joining and leaving.</param>
-/// <param name="RestoreMs">Longest restore of one partition.</param>
-internal sealed record KafkaHandOver(int Streams, double GapMs, double RestoreMs);
+/// <param name="JoinGapMs">Longest time without a committed result of a results partition when a second worker takes it over.</param>
+/// <param name="LeaveGapMs">The same when that worker leaves.</param>
+/// <param name="RestoresMs">Each restore of a partition with streams.</param>
+internal sealed record KafkaHandOver(int Streams, double JoinGapMs, double LeaveGapMs, IReadOnlyList<double> RestoresMs);
 
 /// <param name="ReadSamplesPerS">The cluster alone, reading the same records.</param>
 /// <param name="WriteSamplesPerS">The cluster alone, writing records of a result's and a state entry's size.</param>

@@ -85,7 +85,7 @@ switch (args.FirstOrDefault())
             foreach (var row in report.Throughput)
                 Console.WriteLine(FormattableString.Invariant($"{row.Threads} threads: {row.SamplesPerS:F0} samples/s with {row.CoresUsed:F2} cores, {row.SamplesPerSAndCore:F0} per core"));
             Console.WriteLine(FormattableString.Invariant($"latency at {report.Latency.SamplesPerS:F0} samples/s: p50 {report.Latency.P50Ms:F0}, p99 {report.Latency.P99Ms:F0}, max {report.Latency.MaxMs:F0} ms over {report.Latency.Results} results"));
-            Console.WriteLine(FormattableString.Invariant($"hand-over of a partition with {report.HandOver.Streams} streams: {report.HandOver.GapMs:F0} ms without a result, restore {report.HandOver.RestoreMs:F0} ms"));
+            Console.WriteLine(FormattableString.Invariant($"hand-over of a partition with {report.HandOver.Streams} streams: {report.HandOver.JoinGapMs:F0} ms without a result at joining, {report.HandOver.LeaveGapMs:F0} ms at leaving; restores {string.Join(", ", report.HandOver.RestoresMs.Select(r => r.ToString("F0", CultureInfo.InvariantCulture)))} ms"));
             return 0;
         }
 

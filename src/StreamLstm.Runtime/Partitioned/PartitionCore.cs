@@ -17,7 +17,10 @@ public sealed class PartitionOutput
 
     public List<StateRecord> State { get; } = [];
 
-    /// <summary>Size of both.</summary>
+    /// <summary>What the shared models may learn from it, one record of the training log; null = nothing.</summary>
+    public byte[]? Training { get; internal set; }
+
+    /// <summary>Size of outputs and state.</summary>
     public long Bytes { get; internal set; }
 
     public long Frames { get; internal set; }
@@ -32,6 +35,7 @@ public sealed class PartitionOutput
         Outputs.Clear();
         State.Clear();
         DeadLetters.Clear();
+        Training = null;
         Outcomes.Clear();
         Bytes = 0;
         Frames = 0;
@@ -58,6 +62,7 @@ public sealed class PartitionCore
     private readonly ProfileRuntime[] _profiles;
     private readonly LogBatch _batch;
     private readonly List<long> _positions = [];
+    private readonly Dictionary<string, int> _activating = new(StringComparer.Ordinal);
     private readonly List<(long Lsn, DeadLetter Letter)> _letters = [];
     private readonly PartitionOutput _output = new();
     private readonly ResultWriter _writer = new();
@@ -143,10 +148,14 @@ public sealed class PartitionCore
         IsDirty = true;
     }
 
+    /// <summary>A tick waits for <see cref="Process"/>; the deadline says nothing until then.</summary>
+    public bool IsTicking { get; private set; }
+
     /// <summary>Time passes although nothing comes.</summary>
     public void Tick(long clock)
     {
         _batch.AddTick(NextLsn(Position), 0, clock);
+        IsTicking = true;
         IsDirty = true;
     }
 
@@ -165,11 +174,12 @@ public sealed class PartitionCore
     public void Activate(string profile, int version)
     {
         _batch.AddActivation(NextLsn(Position), profile, version);
+        _activating[profile] = version;
         IsDirty = true;
     }
 
-    /// <summary>The active version of a profile, 0 = no network.</summary>
-    public int ActiveVersion(string profile) => Array.Find(_profiles, p => p.Name == profile) is { } runtime ? Own.ActiveVersion[runtime.Index] : 0;
+    /// <summary>The version of a profile that is active, or will be after <see cref="Process"/>; 0 = no network.</summary>
+    public int ActiveVersion(string profile) => _activating.TryGetValue(profile, out var coming) ? coming : Array.Find(_profiles, p => p.Name == profile) is { } runtime ? Own.ActiveVersion[runtime.Index] : 0;
 
     /// <summary>Handles everything added; the output is valid until the next call.</summary>
     public PartitionOutput Process()
@@ -181,6 +191,8 @@ public sealed class PartitionCore
         EncodeState(made);
         made.Outcomes.AddTo(_output.Outcomes);
         _output.Frames = made.Frames;
+        if (made.TrainingRows.Count > 0)
+            _output.Training = SharedTrainer.Encode(made.TrainingRows, _profiles);
         return _output;
     }
 
@@ -197,6 +209,15 @@ public sealed class PartitionCore
     {
         Position = _durable;
         Clear();
+    }
+
+    /// <summary>A snapshot of every stream and the header: the whole state as a changelog of its own.</summary>
+    internal IReadOnlyList<StateRecord> SnapshotAll()
+    {
+        _output.Clear();
+        Sequence++;
+        EncodeState(_shard.SnapshotAll());
+        return _output.State;
     }
 
     /// <summary>A person's view of a stream's recurrent state, or null.</summary>
@@ -216,7 +237,9 @@ public sealed class PartitionCore
         _batch.Clear();
         _positions.Clear();
         _letters.Clear();
+        _activating.Clear();
         (_samplesTaken, _lettersTaken) = (0, 0);
+        IsTicking = false;
         IsDirty = false;
     }
 

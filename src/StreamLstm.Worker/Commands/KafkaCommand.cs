@@ -2,11 +2,14 @@ using System.CommandLine;
 using Confluent.Kafka;
 using StreamLstm.Connectors.Kafka;
 using StreamLstm.Connectors.Kafka.Partitions;
+using StreamLstm.Runtime.Partitioned;
+using StreamLstm.Runtime.Profiles;
+using StreamLstm.Runtime.Storage;
 using StreamLstm.Worker.Configuration;
 
 namespace StreamLstm.Worker.Commands;
 
-/// <summary><c>kafka init|check|align|migrate --config FILE</c>: topics, offsets and state of sources with guarantee exactly_once.</summary>
+/// <summary><c>kafka init|check|align|migrate|import --config FILE</c>: topics, offsets and state of sources with guarantee exactly_once.</summary>
 internal sealed class KafkaCommand : Command
 {
     private readonly Option<FileInfo> _config = new("--config") { Description = "Configuration file (JSON).", HelpName = "FILE", Required = true };
@@ -49,6 +52,16 @@ internal sealed class KafkaCommand : Command
         Add(check);
         Add(align);
         Add(migrate);
+        var state = new Option<DirectoryInfo>("--state") { Description = "State:Directory of a local worker that was stopped; it stays as it is.", HelpName = "DIR", Required = true };
+        var import = new Command("import", "Gives a group that has never read the state of a local worker, each stream in the partition of its key; profiles as that worker had them.") { _config, state };
+        import.SetAction((parsed, _) => EachAsync(parsed, source =>
+        {
+            using var local = new LocalState(parsed.GetValue(state)!.FullName, Profiles(parsed));
+            using var maintenance = new KafkaMaintenance(source.Settings);
+            Console.WriteLine(maintenance.Import(local));
+            return Task.CompletedTask;
+        }));
+        Add(import);
     }
 
     private static async Task CheckAsync(KafkaTopology topology)
@@ -56,6 +69,8 @@ internal sealed class KafkaCommand : Command
         foreach (var (topic, partitions) in await topology.CheckAsync())
             Console.WriteLine($"{topic}: {partitions} partitions, its state topic fits.");
     }
+
+    private IReadOnlyList<Profile> Profiles(ParseResult parsed) => ConfigurationLoader.Load(parsed.GetValue(_config)!.FullName).Settings!.Profiles;
 
     private static void Print(IReadOnlyList<string> lines, string otherwise)
     {
@@ -89,7 +104,7 @@ internal sealed class KafkaCommand : Command
             Terminal.Line("error: " + e.Error.Reason);
             return ExitCode.Failed;
         }
-        catch (KafkaLibraryException e)
+        catch (Exception e) when (e is KafkaLibraryException or InvalidOperationException or CorruptLogException)
         {
             Terminal.Line("error: " + e.Message);
             return ExitCode.Failed;

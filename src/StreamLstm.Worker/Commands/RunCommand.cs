@@ -60,7 +60,10 @@ internal sealed partial class RunCommand : Command
             await host.StartAsync();
             var logger = host.Loggers.CreateLogger("StreamLstm.Worker");
             var decoders = new List<(string, DecodeCounters)>();
-            var sources = settings.Sources.Select(source => Source(source, host, decoders, logger)).ToList();
+            using var bridge = settings.Bridge is null ? null : new KafkaBridge(settings.Bridge, host.Loggers.CreateLogger<KafkaBridge>());
+            var sources = settings.Sources.Select(source => Source(source, host, decoders, logger)).Select(source => bridge is null ? source : new BridgedSource(source, bridge)).ToList();
+            if (bridge is not null)
+                host.Meters.Create(new System.Diagnostics.Metrics.MeterOptions("StreamLstm.Bridge")).CreateObservableCounter("streamlstm_bridged_samples", () => bridge.Samples, description: "Samples passed on to Kafka.");
             DecoderMetrics.Create(host.Meters, decoders);
             Log.Serving(logger, host.Url, settings.Profiles.Count, sources.Count, settings.Sinks.Count);
             SystemdNotifier.Notify("READY=1");
@@ -115,7 +118,7 @@ internal sealed partial class RunCommand : Command
         KafkaPartitionSourceConfiguration kafka => new KafkaPartitionSource(
             kafka.Settings,
             Decoder(kafka.Name, kafka.Bindings, kafka.Limits, decoders, logger),
-            host.Engine.Partitions(),
+            host.Engine.Partitions(kafka.Name),
             host.ShowAsync,
             host.Loggers.CreateLogger<KafkaPartitionSource>()),
         FileSourceConfiguration file => new FileSource(file.Settings, host.Loggers.CreateLogger<FileSource>()),

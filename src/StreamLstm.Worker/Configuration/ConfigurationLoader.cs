@@ -81,6 +81,7 @@ public static class ConfigurationLoader
             Sources = sources,
             Sinks = sinks,
             Metrics = Metrics(root.Section("Metrics")),
+            Bridge = Bridge(root, sources, sinks, errors),
         };
         if (sources.OfType<HttpSourceConfiguration>().Skip(1).Any())
             errors.Add($"{ConfigurationTable.Root}:Sources: only one source can have type http, as there is one /api/v1/ingest.");
@@ -103,6 +104,26 @@ public static class ConfigurationLoader
         if (url is { IsLoopback: false } && token is null)
             node.Wrong<Uri?>("Url", null);
         return new(url ?? new Uri("http://127.0.0.1:8080"), node.Url("MetricsUrl", "http"), token);
+    }
+
+    private static KafkaBridgeSettings? Bridge(ConfigurationNode root, List<SourceConfiguration> sources, List<SinkConfiguration> sinks, List<string> errors)
+    {
+        var node = root.Section("Bridge");
+        var (servers, topic) = (node.OptionalText("BootstrapServers"), node.OptionalText("Topic"));
+        var settings = new KafkaBridgeSettings { Name = "bridge", BootstrapServers = servers ?? "", Topic = topic ?? "", TopicPrefix = node.Text("TopicPrefix"), Client = node.Map("Client") };
+        if (!root.Exists("Bridge"))
+            return null;
+        if (servers is null)
+            node.Error("BootstrapServers", null, "it is missing.");
+        if (topic is null || !KafkaTopic.IsLegal(topic))
+            node.Error("Topic", topic, "it must be the name of a topic.");
+        if (!KafkaTopic.IsLegal(settings.TopicPrefix + ".deadletters"))
+            node.Error("TopicPrefix", settings.TopicPrefix, "it must consist of letters, digits, '.', '_' and '-'.");
+        if (sources.Find(s => s is not (MqttSourceConfiguration or HttpSourceConfiguration)) is { } other)
+            errors.Add($"{ConfigurationTable.Root}:Bridge: source {other.Name} is neither mqtt nor http, and only those are passed on.");
+        if (sinks.Count > 0)
+            errors.Add($"{ConfigurationTable.Root}:Sinks: nothing would reach them, as samples are passed on by the Bridge.");
+        return settings;
     }
 
     private static MetricsSettings Metrics(ConfigurationNode node)

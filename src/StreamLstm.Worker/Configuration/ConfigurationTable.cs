@@ -130,6 +130,11 @@ public static class ConfigurationTable
         new("Sources:*:Days", Integer, "0", "Simulated days after which the source ends; 0 = never.") { Min = "0", Max = "100000", OnlyFor = s_simulator },
         new("Sources:*:FaultsPerDay", Number, "0", "Injected faults per stream and day.") { Min = "0", Max = "1", OnlyFor = s_simulator },
 
+        new("Bridge:BootstrapServers", Text, null, "Kafka brokers to begin with. With a Bridge, samples of mqtt and http sources go to its topic, keyed by stream, instead of being modelled here."),
+        new("Bridge:Topic", Text, null, "Topic that gets the samples: {\"time\":µs,\"values\":[…]}, for a source with guarantee exactly_once to read."),
+        new("Bridge:TopicPrefix", Text, "streamlstm", "First part of the topic <prefix>.deadletters."),
+        new("Bridge:Client:*", Secret, null, "A setting of librdkafka by its own name."),
+
         new("Sinks:*:Type", Choice, null, "Where results go.") { Required = true, Choices = ["file", "stdout", "mqtt", "kafka"] },
         new("Sinks:*:Kinds", List, "result,episode,dead_letter", "What goes there.") { Choices = ["result", "episode", "dead_letter"] },
         new("Sinks:*:Path", Text, null, "File of JSON lines; created if absent.") { Required = true, OnlyFor = s_file },

@@ -25,6 +25,9 @@ public sealed record WorkerSettings
     public required IReadOnlyList<SinkConfiguration> Sinks { get; init; }
 
     public required MetricsSettings Metrics { get; init; }
+
+    /// <summary>Set if samples are passed on to Kafka instead of being modelled.</summary>
+    public KafkaBridgeSettings? Bridge { get; init; }
 }
 
 public sealed record StateSettings(string Directory);

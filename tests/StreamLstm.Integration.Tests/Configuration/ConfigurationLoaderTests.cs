@@ -134,9 +134,14 @@ public sealed class ConfigurationLoaderTests : IDisposable
              "Sinks":{"f":{"Type":"file","Path":"o","Kinds":"episode"},
                "m":{"Type":"mqtt","Broker":"mqtt://h","ClientId":"d","KeepAlive":"5s","Qos":0,"Prefix":"x/y","RetainResults":true,"RetainForecasts":false},
                "k":{"Type":"kafka","BootstrapServers":"b:9092","TopicPrefix":"p","Client":{"sasl.password":"x"}}},
-             "Metrics":{"PerStream":false,"MaxSeries":5,"OutputPrefix":"streamlstm_"}}
+             "Metrics":{"PerStream":false,"MaxSeries":5,"OutputPrefix":"streamlstm_"},
+             "Bridge":{"BootstrapServers":"b:9092","Topic":"t","TopicPrefix":"p","Client":{"sasl.password":"x"}}}
             """;
         var (settings, errors) = ConfigurationLoader.Load(Build(json), [], read);
+        // All keys at once are read, though a bridge can't have all of these.
+        Assert.Equal(2, errors.Count);
+        Assert.All(errors, e => Assert.Contains("passed on", e, StringComparison.Ordinal));
+        (settings, errors) = ConfigurationLoader.Load(Build(json[..json.LastIndexOf(",\n", StringComparison.Ordinal)] + "}"), [], []);
         Assert.Empty(errors);
         Assert.Equal(ConfigurationTable.Keys.Select(k => k.Path).Order(), read.Order());
 

@@ -46,6 +46,7 @@ public sealed class KafkaCrashTests
         Assert.True(expected.Count > 30_000, $"{expected.Count} outputs");
         Assert.Contains(expected, o => o.StartsWith(".episodes", StringComparison.Ordinal));
         Assert.Contains(expected, o => o.StartsWith(".deadletters", StringComparison.Ordinal) && o.Contains("\"late\"", StringComparison.Ordinal));
+        Assert.All(expected.Where(o => o.StartsWith(".results", StringComparison.Ordinal)), o => Assert.Contains("\"model_version\":1", o, StringComparison.Ordinal));
         // Kills inside transactions leave records that only those see who don't ask for committed ones.
         var aborted = rig.Outputs("a", IsolationLevel.ReadUncommitted).Count - actual.Count;
         TestContext.Current.SendDiagnosticMessage($"{kills} kills, {actual.Count} committed outputs, {aborted} aborted ones");

@@ -4,10 +4,12 @@ using System.Text;
 using System.Text.Json.Nodes;
 using Confluent.Kafka;
 using Confluent.Kafka.Admin;
-using StreamLstm.Connectors.Kafka;
 using StreamLstm.Connectors.Kafka.Partitions;
 using StreamLstm.Core.Numerics;
+using StreamLstm.Core.Recurrent;
 using StreamLstm.Integration.Tests.Crash;
+using StreamLstm.Runtime.Profiles;
+using StreamLstm.Runtime.Sharding;
 
 namespace StreamLstm.Integration.Tests.Kafka;
 
@@ -35,6 +37,7 @@ internal sealed class TransactionalRig : IDisposable
     private TransactionalRig(string servers, int streams, int partitions)
     {
         (Servers, _streams, _partitions) = (servers, streams, partitions);
+        Topic = _name + ".in";
         // Recent enough that no silence is noticed, however the test is delayed; not ahead of the clock, which clusters refuse.
         _start = (TimeProvider.System.GetUtcNow() - TimeSpan.FromDays(2)).ToUnixTimeMilliseconds() / 60_000 * 60_000;
         _producer = NewProducer();
@@ -42,7 +45,11 @@ internal sealed class TransactionalRig : IDisposable
 
     public string Servers { get; }
 
-    public string Topic => _name + ".in";
+    public string Topic { get; private set; }
+
+    public string Folder => _folder.FullName;
+
+    public DateTimeOffset TimeOf(int minute) => DateTimeOffset.FromUnixTimeMilliseconds(_start) + (minute * Step);
 
     /// <summary>What the workers have said, for failure messages.</summary>
     public List<WorkerProcess> Workers { get; } = [];
@@ -58,11 +65,26 @@ internal sealed class TransactionalRig : IDisposable
     }
 
     /// <summary>The topics of one of several independent fleets over the same input.</summary>
-    public async Task InitialiseAsync(string fleet)
+    /// <param name="network">Whether there is a model.</param>
+    public async Task InitialiseAsync(string fleet, bool network = true)
     {
         using var topology = new KafkaTopology(Settings(fleet));
         await topology.InitialiseAsync(_partitions, -1);
         await topology.CheckAsync();
+
+        if (!network)
+            return;
+        // A network with arbitrary weights, so that its state counts as well; where nothing is learnt, it stays the same for all.
+        var shape = new ProfileRuntime(0, new Profile { Name = "load", Interval = Step, Season = TimeSpan.FromMinutes(96), HorizonSteps = 4, HiddenSize = 8, Tier = Tier.Lean }).Shape;
+        using var producer = RawProducer();
+        await producer.ProduceAsync(Prefix(fleet) + ".models", KafkaModels.Weights("load", 1, 0, LstmForecasterWeights.Create(shape, 5).ToBytes()));
+    }
+
+    /// <summary>Another input topic.</summary>
+    public async Task StartAnewAsync(string fleet)
+    {
+        Topic = _name + ".in2";
+        await InitialiseAsync(fleet, network: false);
     }
 
     public KafkaPartitionSettings Settings(string fleet) => new()
@@ -95,7 +117,8 @@ internal sealed class TransactionalRig : IDisposable
     public string Prefix(string fleet) => $"{_name}.{fleet}";
 
     /// <param name="change">More keys of the source.</param>
-    public string WriteConfiguration(string fleet, Action<JsonObject>? change = null)
+    /// <param name="learning">Whether the shared model goes on learning; where bytes are compared, it must not.</param>
+    public string WriteConfiguration(string fleet, Action<JsonObject>? change = null, string? state = null, bool learning = false)
     {
         var source = new JsonObject
         {
@@ -123,7 +146,7 @@ internal sealed class TransactionalRig : IDisposable
         {
             ["StreamLstm"] = new JsonObject
             {
-                ["State"] = new JsonObject { ["Directory"] = Path.Combine(_folder.FullName, $"state-{number}") },
+                ["State"] = new JsonObject { ["Directory"] = state ?? Path.Combine(_folder.FullName, $"state-{number}") },
                 ["Http"] = new JsonObject { ["Url"] = $"http://127.0.0.1:{WorkerProcess.FreePort()}" },
                 ["Sources"] = new JsonObject { ["meters"] = source },
                 ["Profiles"] = new JsonObject
@@ -140,6 +163,7 @@ internal sealed class TransactionalRig : IDisposable
                         ["MaxWait"] = "7d",
                         ["MaxGapFrames"] = "2",
                         ["Sensitivity"] = "20",
+                        ["Learning"] = learning ? "true" : "false",
                     },
                 },
             },
@@ -184,9 +208,9 @@ internal sealed class TransactionalRig : IDisposable
     }
 
     /// <summary>What a worker of its own makes of the same input that nobody disturbs, in larger commits.</summary>
-    public async Task<List<string>> UninterruptedAsync()
+    public async Task<List<string>> UninterruptedAsync(bool network = true)
     {
-        await InitialiseAsync("reference");
+        await InitialiseAsync("reference", network);
         var worker = Start(WriteConfiguration("reference", source => source["CommitInterval"] = "200ms"));
         await UntilReadAsync("reference", TimeSpan.FromSeconds(90));
         Assert.Equal(0, await worker.TerminateAsync(TimeSpan.FromSeconds(20)));
@@ -233,8 +257,9 @@ internal sealed class TransactionalRig : IDisposable
     public List<string> Outputs(string fleet, IsolationLevel isolation = IsolationLevel.ReadCommitted) =>
         [.. new[] { ".results", ".episodes", ".deadletters" }.SelectMany(t => Read(Prefix(fleet) + t, isolation).Select(r => $"{t} {Encoding.UTF8.GetString(r.Message.Key)} {Encoding.UTF8.GetString(r.Message.Value)}"))];
 
-    public List<ConsumeResult<byte[], byte[]>> Read(string topic, IsolationLevel isolation = IsolationLevel.ReadCommitted)
+    public List<ConsumeResult<byte[], byte[]>> Read(string topic, IsolationLevel isolation = IsolationLevel.ReadCommitted, int? partitions = null)
     {
+        var count = partitions ?? _partitions;
         using var consumer = new ConsumerBuilder<byte[], byte[]>(new ConsumerConfig
         {
             BootstrapServers = Servers,
@@ -243,10 +268,10 @@ internal sealed class TransactionalRig : IDisposable
             EnablePartitionEof = true,
             EnableAutoCommit = false,
         }).SetLogHandler((_, _) => { }).Build();
-        consumer.Assign(Enumerable.Range(0, _partitions).Select(p => new TopicPartitionOffset(topic, p, Offset.Beginning)));
+        consumer.Assign(Enumerable.Range(0, count).Select(p => new TopicPartitionOffset(topic, p, Offset.Beginning)));
         var read = new List<ConsumeResult<byte[], byte[]>>();
         var ends = new HashSet<int>();
-        while (ends.Count < _partitions)
+        while (ends.Count < count)
         {
             if (consumer.Consume(TimeSpan.FromSeconds(20)) is not { } record)
                 throw new TimeoutException($"{topic} doesn't end.");

@@ -83,6 +83,46 @@ public sealed class KafkaMaintenance : IDisposable
         return done;
     }
 
+    /// <summary>
+    /// Gives a group that has never read the state of a local worker: each stream's in the partition that its key has. The input is then
+    /// read from its beginning, so it should hold what came after the worker was stopped.
+    /// </summary>
+    /// <exception cref="KafkaTopologyException">It can't be done; the message says why.</exception>
+    public string Import(LocalState local)
+    {
+        ArgumentNullException.ThrowIfNull(local);
+        if (_settings.Topics.Count != 1)
+            throw new KafkaTopologyException(["State can be imported for one input topic only."]);
+        var (topic, state) = (_settings.Topics[0], _settings.StateTopicOf(_settings.Topics[0]));
+        var n = Partitions(topic);
+        for (var p = 0; p < n; p++)
+        {
+            var ends = _consumer.QueryWatermarkOffsets(new TopicPartition(state, p), Request);
+            if (ends.High.Value > 0 || Committed(new TopicPartition(topic, p)) is not null)
+                throw new KafkaTopologyException([$"{state} has state already, or the group {_settings.GroupId} has read: import into new topics and a new group."]);
+        }
+
+        using var producer = OpenTransaction("import");
+        var offsets = new List<TopicPartitionOffset>();
+        for (var p = 0; p < n; p++)
+        {
+            var begin = _consumer.QueryWatermarkOffsets(new TopicPartition(topic, p), Request).Low.Value;
+            foreach (var record in local.Partition(p, n, begin))
+                Produce(producer, new TopicPartition(state, p), record.Key, record.Value);
+            offsets.Add(new TopicPartitionOffset(topic, p, begin));
+        }
+
+        foreach (var (profile, version, weights) in local.Models)
+        {
+            var message = KafkaModels.Weights(profile, version, 0, weights);
+            Produce(producer, new TopicPartition(_settings.Models, 0), message.Key, message.Value);
+        }
+
+        InGroup(() => producer.SendOffsetsToTransaction(offsets, _consumer.ConsumerGroupMetadata, Request));
+        producer.CommitTransaction(TimeSpan.FromMinutes(10));
+        return string.Create(CultureInfo.InvariantCulture, $"{state}: {local.Streams} streams in {n} partitions");
+    }
+
     public void Dispose()
     {
         _consumer.Dispose();
@@ -91,11 +131,7 @@ public sealed class KafkaMaintenance : IDisposable
 
     private string Move(string topic, string state, int before, int after)
     {
-        var config = _config.Producer("migrate");
-        config.TransactionTimeoutMs = 600_000;
-        using var producer = new ProducerBuilder<byte[], byte[]>(config).SetLogHandler((_, _) => { }).SetErrorHandler((_, _) => { }).Build();
-        producer.InitTransactions(Request);
-        producer.BeginTransaction();
+        using var producer = OpenTransaction("migrate");
         var (moved, newest) = (0, (Header: (byte[]?)null, Clock: long.MinValue));
         for (var p = 0; p < after; p++)
         {
@@ -139,6 +175,16 @@ public sealed class KafkaMaintenance : IDisposable
             InGroup(() => producer.SendOffsetsToTransaction(offsets, _consumer.ConsumerGroupMetadata, Request));
         producer.CommitTransaction(TimeSpan.FromMinutes(10));
         return string.Create(CultureInfo.InvariantCulture, $"{state}: {before} -> {after} partitions, {moved} streams moved");
+    }
+
+    private IProducer<byte[], byte[]> OpenTransaction(string id)
+    {
+        var config = _config.Producer(id);
+        config.TransactionTimeoutMs = 600_000;
+        var producer = new ProducerBuilder<byte[], byte[]>(config).SetLogHandler((_, _) => { }).SetErrorHandler((_, _) => { }).Build();
+        producer.InitTransactions(Request);
+        producer.BeginTransaction();
+        return producer;
     }
 
     private static void Produce(IProducer<byte[], byte[]> producer, TopicPartition to, byte[] key, byte[]? value)

@@ -34,7 +34,7 @@ internal sealed class KafkaPartitionConfig
             // Partitions that stay are not interrupted by those that move.
             PartitionAssignmentStrategy = PartitionAssignmentStrategy.CooperativeSticky,
             // A rebalance reaches a member with its next heartbeat.
-            HeartbeatIntervalMs = 500,
+            HeartbeatIntervalMs = 300,
             SessionTimeoutMs = 15_000,
             QueuedMaxMessagesKbytes = 16 * 1024,
             QueuedMinMessages = 10_000,
@@ -49,7 +49,7 @@ internal sealed class KafkaPartitionConfig
     /// <summary>For reading the state topic and the group's offsets; never joins the group.</summary>
     public ConsumerConfig Restore()
     {
-        var config = Consumers(new ConsumerConfig { QueuedMaxMessagesKbytes = 32 * 1024, MaxPartitionFetchBytes = 8 << 20, FetchWaitMaxMs = 20 });
+        var config = Consumers(new ConsumerConfig { QueuedMaxMessagesKbytes = 64 * 1024, MaxPartitionFetchBytes = 8 << 20, FetchWaitMaxMs = 20, FetchQueueBackoffMs = 5 });
         config.AutoOffsetReset = AutoOffsetReset.Earliest;
         config.StatisticsIntervalMs = 0;
         return config;

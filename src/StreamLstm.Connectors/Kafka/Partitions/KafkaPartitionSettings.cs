@@ -9,7 +9,7 @@ public sealed record KafkaPartitionSettings : KafkaSettings
     /// <summary>Workers with the same group share the partitions.</summary>
     public string GroupId { get; init; } = "streamlstm";
 
-    /// <summary>First part of the topics <c>&lt;prefix&gt;.results</c>, <c>.episodes</c>, <c>.deadletters</c> and <c>.state</c>.</summary>
+    /// <summary>First part of the topics <c>&lt;prefix&gt;.results</c>, <c>.episodes</c>, <c>.deadletters</c>, <c>.state</c>, <c>.training</c> and <c>.models</c>.</summary>
     public string TopicPrefix { get; init; } = "streamlstm";
 
     /// <summary>Compacted topic with the streams' state, with <c>{topic}</c> for the input's name; null = <c>&lt;prefix&gt;.state</c>.</summary>
@@ -38,6 +38,12 @@ public sealed record KafkaPartitionSettings : KafkaSettings
     internal string Episodes => TopicPrefix + ".episodes";
 
     internal string DeadLetters => TopicPrefix + ".deadletters";
+
+    /// <summary>Rows that the shared models learn from.</summary>
+    internal string Training => TopicPrefix + ".training";
+
+    /// <summary>Versions of the shared models.</summary>
+    internal string Models => TopicPrefix + ".models";
 
     internal string StateTopicOf(string topic) => (StateTopic ?? TopicPrefix + ".state").Replace("{topic}", topic, StringComparison.Ordinal);
 }

@@ -72,18 +72,42 @@ public sealed partial class KafkaPartitionSource : ISampleSource
         ArgumentNullException.ThrowIfNull(ingress);
         var partitions = await TopologyAsync(ingress.Clock, stopping);
         var instance = _settings.InstanceId ?? Guid.NewGuid().ToString("N")[..12];
+        using var models = new KafkaModels(_settings, _config.Restore(), _factory, _logger);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        _workers = [.. Enumerable.Range(0, _settings.Threads).Select(i => new KafkaWorker(_settings, _config, i, instance, _decoder, _factory, partitions, _view, ingress.Clock, _logger))];
+        _workers = [.. Enumerable.Range(0, _settings.Threads).Select(i => new KafkaWorker(_settings, _config, i, instance, _decoder, _factory, models, partitions, _view, ingress.Clock, _logger))];
         _notReady = null;
         var running = _workers.Select(w => OnThread(w, stop.Token)).ToList();
+        var following = FollowAsync(models, ingress.Clock, stop.Token);
         try
         {
-            await Task.WhenAny(running);
+            await Task.WhenAny([following, .. running]);
         }
         finally
         {
             await stop.CancelAsync();
-            await Task.WhenAll(running);
+            await Task.WhenAll([following, .. running]);
+        }
+    }
+
+    /// <summary>Looks for new versions of the models, wherever they were trained.</summary>
+    private async Task FollowAsync(KafkaModels models, TimeProvider clock, CancellationToken stopping)
+    {
+        while (!stopping.IsCancellationRequested)
+        {
+            try
+            {
+                await Task.Run(() => models.CatchUp(stopping), CancellationToken.None);
+                await Task.Delay(Pause, clock, stopping);
+            }
+            catch (KafkaException e)
+            {
+                Log.Unreachable(_logger, _settings.Name, e.Error.Reason);
+                await Task.Delay(Pause, clock, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+            catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+            {
+                return;
+            }
         }
     }
 

@@ -59,6 +59,7 @@ internal sealed partial class KafkaRestorer : IDisposable
     private readonly KafkaPartitionSettings _settings;
     private readonly ConsumerConfig _config;
     private readonly PartitionFactory _factory;
+    private readonly KafkaModels _models;
     private readonly bool _fromEnd;
     private readonly ILogger _logger;
     private readonly Channel<KafkaRestore> _queue = Channel.CreateBounded<KafkaRestore>(16_384);
@@ -66,9 +67,9 @@ internal sealed partial class KafkaRestorer : IDisposable
     private readonly Thread _thread;
     private IConsumer<byte[], byte[]>? _consumer;
 
-    public KafkaRestorer(KafkaPartitionSettings settings, ConsumerConfig config, PartitionFactory factory, bool fromEnd, ILogger logger)
+    public KafkaRestorer(KafkaPartitionSettings settings, ConsumerConfig config, PartitionFactory factory, KafkaModels models, bool fromEnd, ILogger logger)
     {
-        (_settings, _config, _factory, _fromEnd, _logger) = (settings, config, factory, fromEnd, logger);
+        (_settings, _config, _factory, _models, _fromEnd, _logger) = (settings, config, factory, models, fromEnd, logger);
         _thread = new Thread(Run) { IsBackground = true, Name = $"kafka restore {settings.Name}" };
         _thread.Start();
     }
@@ -156,16 +157,33 @@ internal sealed partial class KafkaRestorer : IDisposable
             _stop.Token.WaitHandle.WaitOne(Poll);
         }
 
+        // After the state's end was read: every version it speaks of is in the topic.
+        if (!Retry(restore, CatchUpModels, out _))
+            return null;
         var core = _factory.Create(partition.Topic, partition.Partition, restore.Of, _settings.MaxStreamsPartition);
         if (read.Position is not null)
             read.Into(core);
         if (!Retry(restore, () => Ends(partition), out var input))
             return null;
         if (read.Position is null)
-            core.Begin(_fromEnd ? input.High.Value : input.Low.Value);
+            Begin(core, _fromEnd ? input.High.Value : input.Low.Value);
         else if (core.Position < input.Low.Value)
             Log.Expired(_logger, _settings.Name, partition.ToString(), input.Low.Value - core.Position, core.Position);
         return core;
+    }
+
+    /// <summary>A partition that nobody has read begins with the newest models.</summary>
+    private void Begin(PartitionCore core, long position)
+    {
+        core.Begin(position);
+        foreach (var profile in _factory.Profiles.Where(p => _factory.NewestModel(p) > 0))
+            core.Activate(profile, _factory.NewestModel(profile));
+    }
+
+    private bool CatchUpModels()
+    {
+        _models.CatchUp(_stop.Token);
+        return true;
     }
 
     private string Mismatch(TopicPartition partition, TopicPartition state, long? group, long? own)

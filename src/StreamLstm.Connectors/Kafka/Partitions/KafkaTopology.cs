@@ -54,10 +54,16 @@ public sealed class KafkaTopology : IDisposable
                 states.Add(state);
         }
 
-        foreach (var output in Outputs())
+        foreach (var output in Outputs().Append(_settings.Training).Append(_settings.Models))
         {
             if (!known.ContainsKey(output))
                 problems.Add($"Topic {output} doesn't exist: streamlstm kafka init creates it.");
+        }
+
+        foreach (var single in new[] { _settings.Training, _settings.Models })
+        {
+            if (known.GetValueOrDefault(single, 1) != 1)
+                problems.Add($"Topic {single} has {known[single]} partitions: it must have one, as its order matters.");
         }
 
         foreach (var state in states)
@@ -90,6 +96,11 @@ public sealed class KafkaTopology : IDisposable
                 done.Add(await CreateAsync(output, partitions, replication, []));
         }
 
+        if (!known.ContainsKey(_settings.Training))
+            done.Add(await CreateAsync(_settings.Training, 1, replication, TrainingSettings));
+        if (!known.ContainsKey(_settings.Models))
+            done.Add(await CreateAsync(_settings.Models, 1, replication, StateSettings));
+
         return done;
     }
 
@@ -104,6 +115,16 @@ public sealed class KafkaTopology : IDisposable
         ["cleanup.policy"] = "compact",
         ["segment.ms"] = "600000",
         ["min.cleanable.dirty.ratio"] = "0.1",
+        ["max.message.bytes"] = MaxStateBytes.ToString(System.Globalization.CultureInfo.InvariantCulture),
+    };
+
+    /// <summary>History to learn from: bounded, the oldest goes.</summary>
+    private static Dictionary<string, string> TrainingSettings => new()
+    {
+        ["cleanup.policy"] = "delete",
+        ["retention.ms"] = "-1",
+        ["retention.bytes"] = "268435456",
+        ["segment.bytes"] = "33554432",
         ["max.message.bytes"] = MaxStateBytes.ToString(System.Globalization.CultureInfo.InvariantCulture),
     };
 

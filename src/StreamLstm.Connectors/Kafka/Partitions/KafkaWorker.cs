@@ -21,6 +21,7 @@ namespace StreamLstm.Connectors.Kafka.Partitions;
 internal sealed partial class KafkaWorker : IPartitionHost
 {
     private const int MostEntries = 20_000;
+    private const int MostAttempts = 6;
     private const long MostBytes = 32 << 20;
 
     private static readonly TimeSpan PollWait = TimeSpan.FromMilliseconds(50);
@@ -37,6 +38,7 @@ internal sealed partial class KafkaWorker : IPartitionHost
     private readonly string _id;
     private readonly IPayloadDecoder _decoder;
     private readonly PartitionFactory _factory;
+    private readonly KafkaModels _models;
     private readonly IReadOnlyDictionary<string, int> _partitionsOf;
     private readonly Func<IReadOnlyList<OutputRecord>, ValueTask> _view;
     private readonly TimeProvider _clock;
@@ -45,6 +47,9 @@ internal sealed partial class KafkaWorker : IPartitionHost
     private readonly Dictionary<TopicPartition, (PartitionCore Core, long Until)> _warm = [];
     private readonly ConcurrentQueue<Action> _questions = new();
     private readonly List<OutputRecord> _outputs = [];
+    private readonly List<(TopicPartition Partition, PartitionCore Core, PartitionOutput Output)> _made = [];
+    private readonly TopicPartition _elected;
+    private KafkaTrainer? _trainer;
     private IConsumer<byte[], byte[]> _consumer = null!;
     private IProducer<byte[], byte[]> _producer = null!;
     private KafkaRestorer _restorer = null!;
@@ -64,12 +69,14 @@ internal sealed partial class KafkaWorker : IPartitionHost
         string instance,
         IPayloadDecoder decoder,
         PartitionFactory factory,
+        KafkaModels models,
         IReadOnlyDictionary<string, int> partitionsOf,
         Func<IReadOnlyList<OutputRecord>, ValueTask> view,
         TimeProvider clock,
         ILogger logger)
     {
-        (_settings, _config, _decoder, _factory, _partitionsOf, _view, _clock, _logger) = (settings, config, decoder, factory, partitionsOf, view, clock, logger);
+        (_settings, _config, _decoder, _factory, _models, _partitionsOf, _view, _clock, _logger) = (settings, config, decoder, factory, models, partitionsOf, view, clock, logger);
+        _elected = new TopicPartition(settings.Topics[0], 0);
         _id = string.Create(CultureInfo.InvariantCulture, $"{instance}-{index}");
         Connection = new KafkaConnection(settings, logger);
     }
@@ -96,7 +103,7 @@ internal sealed partial class KafkaWorker : IPartitionHost
             .SetPartitionsRevokedHandler((_, positions) => OnRevoked(positions.ConvertAll(p => p.TopicPartition)))
             .SetPartitionsLostHandler((_, positions) => OnLost(positions.ConvertAll(p => p.TopicPartition)))
             .Build();
-        _restorer = new KafkaRestorer(_settings, _config.Restore(), _factory, _config.FromEnd, _logger);
+        _restorer = new KafkaRestorer(_settings, _config.Restore(), _factory, _models, _config.FromEnd, _logger);
         _factory.Add(this);
         try
         {
@@ -164,6 +171,7 @@ internal sealed partial class KafkaWorker : IPartitionHost
     {
         _factory.Remove(this);
         _restorer.Dispose();
+        _trainer?.Dispose();
         try
         {
             // Without a cluster, leaving the group would only wait for it.
@@ -301,6 +309,7 @@ internal sealed partial class KafkaWorker : IPartitionHost
             return;
         _lastTick = now;
         Tick(now);
+        Activate();
         Refresh();
         foreach (var (partition, warm) in _warm.Where(w => w.Value.Until < now).ToList())
             _warm.Remove(partition);
@@ -314,10 +323,38 @@ internal sealed partial class KafkaWorker : IPartitionHost
         var clock = UnixMicros.Now(_clock);
         foreach (var owned in _owned.Values)
         {
-            if (owned is not { AtEnd: true, Core: { } core } || core.NextDeadline > clock || core.Pending > 0)
+            if (owned is not { AtEnd: true, Core: { } core } || core.NextDeadline > clock || core.IsTicking)
                 continue;
             core.Tick(clock);
             Note(1);
+        }
+    }
+
+    /// <summary>Each partition puts a new version into service at a commit of its own; the owner of the elected one trains.</summary>
+    private void Activate()
+    {
+        foreach (var core in _owned.Values.Select(o => o.Core))
+        {
+            if (core is null)
+                continue;
+            foreach (var profile in _factory.Profiles)
+            {
+                if (_factory.NewestModel(profile) is var newest && newest <= core.ActiveVersion(profile))
+                    continue;
+                core.Activate(profile, newest);
+                Note(1);
+            }
+        }
+
+        var trains = _factory.Teaches && _owned.GetValueOrDefault(_elected)?.Core is not null;
+        if (trains && _trainer is null)
+        {
+            _trainer = new KafkaTrainer(_settings, _config, _factory, _models, _logger);
+        }
+        else if (!trains && _trainer is not null)
+        {
+            _trainer.Dispose();
+            _trainer = null;
         }
     }
 
@@ -418,34 +455,20 @@ internal sealed partial class KafkaWorker : IPartitionHost
         (_gathered, _gatheredBytes) = (0, 0);
         if (dirty.Count == 0)
             return;
-        var made = new List<(PartitionCore Core, PartitionOutput Output)>(dirty.Count);
         _outputs.Clear();
-        try
+        _made.Clear();
+        foreach (var (partition, core) in dirty)
         {
-            _producer.BeginTransaction();
-            foreach (var (partition, core) in dirty)
-            {
-                var started = Stopwatch.GetTimestamp();
-                var output = core.Process();
-                _factory.RecordStep(Stopwatch.GetElapsedTime(started));
-                made.Add((core, output));
-                Write(partition, output);
-                _outputs.AddRange(output.Outputs);
-            }
-
-            var committing = Stopwatch.GetTimestamp();
-            var offsets = dirty.Select(d => new TopicPartitionOffset(d.Partition, d.Core.Position)).ToList();
-            Retry(() => _producer.SendOffsetsToTransaction(offsets, _consumer.ConsumerGroupMetadata, Request));
-            Retry(() => _producer.CommitTransaction(Request));
-            _factory.RecordCommit(Stopwatch.GetElapsedTime(committing));
+            var started = Stopwatch.GetTimestamp();
+            var output = core.Process();
+            _factory.RecordStep(Stopwatch.GetElapsedTime(started));
+            _made.Add((partition, core, output));
+            _outputs.AddRange(output.Outputs);
         }
-        catch (KafkaException e)
-        {
-            RollBack(e, dirty.ConvertAll(d => d.Partition));
+
+        if (!Transact(dirty.ConvertAll(d => d.Partition)))
             return;
-        }
-
-        foreach (var (core, output) in made)
+        foreach (var (_, core, output) in _made)
         {
             _factory.Account(output, core.NewestEvent);
             core.Committed();
@@ -456,6 +479,53 @@ internal sealed partial class KafkaWorker : IPartitionHost
         _newestStamp = 0;
         // The page shows what is committed, nothing earlier.
         _view(_outputs).AsTask().GetAwaiter().GetResult();
+    }
+
+    /// <summary>
+    /// Writes what was made, in as many attempts as it takes: after a successful abort the same content is as good as before, since only a
+    /// poll could give a partition away, and a commit counts only in the group's present generation. Where it can't be known whether
+    /// something was committed, and where the group has gone on without this worker, the partitions are restored.
+    /// </summary>
+    private bool Transact(List<TopicPartition> partitions)
+    {
+        var started = Stopwatch.GetTimestamp();
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                _producer.BeginTransaction();
+                foreach (var (partition, _, output) in _made)
+                    Write(partition, output);
+                var offsets = _made.ConvertAll(m => new TopicPartitionOffset(m.Partition, m.Core.Position));
+                Retry(() => _producer.SendOffsetsToTransaction(offsets, _consumer.ConsumerGroupMetadata, Request));
+                Retry(() => _producer.CommitTransaction(Request));
+                _factory.RecordCommit(Stopwatch.GetElapsedTime(started));
+                return true;
+            }
+            catch (KafkaTxnRequiresAbortException e) when (attempt < MostAttempts && e.Error.Code is not (ErrorCode.UnknownMemberId or ErrorCode.FencedInstanceId) && TryAbort())
+            {
+                Log.Again(_logger, _settings.Name, _id, attempt, e.Error.Reason);
+                _stopping.WaitHandle.WaitOne(50 * attempt);
+            }
+            catch (KafkaException e)
+            {
+                RollBack(e, partitions);
+                return false;
+            }
+        }
+    }
+
+    private bool TryAbort()
+    {
+        try
+        {
+            Retry(() => _producer.AbortTransaction(Request));
+            return true;
+        }
+        catch (KafkaException)
+        {
+            return false;
+        }
     }
 
     private void Write(TopicPartition partition, PartitionOutput output)
@@ -479,6 +549,8 @@ internal sealed partial class KafkaWorker : IPartitionHost
             }
         }
 
+        if (output.Training is { } rows)
+            Produce(new TopicPartition(_settings.Training, 0), Encoding.UTF8.GetBytes(partition.Topic), rows);
         var state = new TopicPartition(_settings.StateTopicOf(partition.Topic), partition.Partition);
         foreach (var record in output.State)
             Produce(state, record.Key, record.Value);
@@ -619,6 +691,9 @@ internal sealed partial class KafkaWorker : IPartitionHost
 
         [LoggerMessage(434, LogLevel.Warning, "{Name} ({Id}): a transaction over {Count} partitions was given up, and they are restored: {Reason}")]
         public static partial void Aborted(ILogger logger, string name, string id, int count, string reason);
+
+        [LoggerMessage(441, LogLevel.Information, "{Name} ({Id}): attempt {Attempt} at a transaction was aborted and is repeated: {Reason}")]
+        public static partial void Again(ILogger logger, string name, string id, int attempt, string reason);
 
         [LoggerMessage(435, LogLevel.Debug, "{Name} ({Id}) tries again: {Reason}")]
         public static partial void Retrying(ILogger logger, string name, string id, string reason);
