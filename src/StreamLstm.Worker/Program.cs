@@ -13,6 +13,7 @@ var root = new RootCommand("StreamLstm: real-time forecasts and anomaly scores w
     new BenchmarkCommand(),
     new SourcesCommand(),
     new ModelsCommand(),
+    new KafkaCommand(),
     new HealthcheckCommand(),
     new VersionCommand(),
 };

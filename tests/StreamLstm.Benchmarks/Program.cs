@@ -77,8 +77,23 @@ switch (args.FirstOrDefault())
     case "durability":
         return await DurabilityCommand.RunAsync(options, Write);
 
+    case "kafka":
+        {
+            var report = await KafkaBenchmark.RunAsync(
+                options.GetValueOrDefault("--servers", "127.0.0.1:9092"),
+                int.Parse(options.GetValueOrDefault("--streams", "10000"), CultureInfo.InvariantCulture),
+                int.Parse(options.GetValueOrDefault("--rounds", "20"), CultureInfo.InvariantCulture));
+            Write(report);
+            Console.WriteLine(FormattableString.Invariant($"cluster alone: reads {report.ReadSamplesPerS:F0}, writes {report.WriteSamplesPerS:F0} samples/s"));
+            foreach (var row in report.Throughput)
+                Console.WriteLine(FormattableString.Invariant($"{row.Threads} threads: {row.SamplesPerS:F0} samples/s with {row.CoresUsed:F2} cores, {row.SamplesPerSAndCore:F0} per core"));
+            Console.WriteLine(FormattableString.Invariant($"latency at {report.Latency.SamplesPerS:F0} samples/s: p50 {report.Latency.P50Ms:F0}, p99 {report.Latency.P99Ms:F0}, max {report.Latency.MaxMs:F0} ms over {report.Latency.Results} results"));
+            Console.WriteLine(FormattableString.Invariant($"hand-over of a partition with {report.HandOver.Streams} streams: {report.HandOver.JoinGapMs:F0} ms without a result at joining, {report.HandOver.LeaveGapMs:F0} ms at leaving; restores {string.Join(", ", report.HandOver.RestoresMs.Select(r => r.ToString("F0", CultureInfo.InvariantCulture)))} ms"));
+            return 0;
+        }
+
     default:
-        Console.Error.WriteLine("usage: decode [--json OUT] [--filter TEXT] [--seconds N] | kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT] | forecast [--json OUT] [--seconds N] | durability [--part NAME] [--folder DIR] [--json OUT]");
+        Console.Error.WriteLine("usage: decode [--json OUT] [--filter TEXT] [--seconds N] | kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT] | forecast [--json OUT] [--seconds N] | kafka [--servers HOST:PORT] [--streams N] [--rounds N] [--json OUT] | durability [--part NAME] [--folder DIR] [--json OUT]");
         return 2;
 }
 

@@ -48,6 +48,8 @@ public sealed class BindingDecoder : IPayloadDecoder
 
     public bool UsesHeaders { get; }
 
+    public bool KeepsState => Array.Exists(_bindings, b => b.Held is not null || b.Format == PayloadFormat.Sparkplug);
+
     public DecodeLimits Limits { get; }
 
     public DecodeCounters Counters { get; } = new();

@@ -56,5 +56,8 @@ public interface IPayloadDecoder
     /// <summary>Whether headers need to be read from the broker.</summary>
     bool UsesHeaders => false;
 
+    /// <summary>Whether what a message gives depends on earlier ones.</summary>
+    bool KeepsState => false;
+
     void Decode(in SourceMessage message, SampleBatch batch);
 }

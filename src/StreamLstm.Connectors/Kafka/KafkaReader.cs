@@ -154,7 +154,7 @@ internal sealed partial class KafkaReader
             _batch);
     }
 
-    private static List<MessageHeader>? HeadersOf(Headers? headers)
+    internal static List<MessageHeader>? HeadersOf(Headers? headers)
     {
         if (headers is not { Count: > 0 })
             return null;

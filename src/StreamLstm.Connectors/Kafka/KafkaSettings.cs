@@ -39,6 +39,14 @@ public abstract record KafkaSettings
         return defaults;
     }
 
+    /// <summary>For clients that ask about topics.</summary>
+    internal AdminClientConfig Admin()
+    {
+        var config = Over(new AdminClientConfig());
+        config.StatisticsIntervalMs = 0;
+        return config;
+    }
+
     /// <summary>How soon a lost or regained connection shows.</summary>
     private const int StatisticsMillis = 1000;
 }

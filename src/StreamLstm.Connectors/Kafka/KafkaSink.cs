@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Confluent.Kafka;
 using Microsoft.Extensions.Logging;
 using StreamLstm.Runtime.Output;
@@ -187,8 +186,7 @@ public sealed partial class KafkaSink : IResultSink
     {
         public static readonly JsonBytes Instance = new();
 
-        public byte[] Serialize(ReadOnlyMemory<byte> data, SerializationContext context) =>
-            MemoryMarshal.TryGetArray(data, out var whole) && whole.Offset == 0 && whole.Count == whole.Array!.Length ? whole.Array : data.ToArray();
+        public byte[] Serialize(ReadOnlyMemory<byte> data, SerializationContext context) => KafkaBytes.Whole(data);
     }
 
     private static partial class Log

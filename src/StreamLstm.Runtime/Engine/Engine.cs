@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.Globalization;
@@ -70,7 +71,7 @@ public sealed partial class Engine : IAsyncDisposable
     private long _newestEvent = long.MinValue;
     private long _lastTurn;
     private EngineStatistics _statistics = EngineStatistics.None;
-    private PartitionFactory? _partitions;
+    private ImmutableArray<PartitionFactory> _partitions = [];
 
     public Engine(EngineSettings settings, IReadOnlyList<IResultSink> sinks, TimeProvider clock, ILoggerFactory loggers, IMeterFactory meters)
     {
@@ -95,7 +96,7 @@ public sealed partial class Engine : IAsyncDisposable
     /// <summary>The loop has turned within the last minute.</summary>
     public bool Alive => !Restored || Environment.TickCount64 - Volatile.Read(ref _lastTurn) < 60_000;
 
-    public EngineStatistics Statistics => Volatile.Read(ref _partitions) is { } partitions ? partitions.AddTo(_statistics, _clock) : _statistics;
+    public EngineStatistics Statistics => _partitions.Aggregate(_statistics, (sum, partitions) => partitions.AddTo(sum, _clock));
 
     public IReadOnlyList<ISampleSource> Sources => _sources;
 
@@ -174,11 +175,13 @@ public sealed partial class Engine : IAsyncDisposable
         Log.Started(_logger, streams, _header.Sequence, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
     }
 
-    /// <summary>For sources that keep state with their broker instead of in the journal; after <see cref="StartAsync"/>.</summary>
-    public PartitionFactory Partitions()
+    /// <summary>For a source that keeps state with its broker instead of in the journal; after <see cref="StartAsync"/>.</summary>
+    /// <param name="source">Its name: the models it learns are its own.</param>
+    public PartitionFactory Partitions(string source)
     {
-        var made = new PartitionFactory(_settings, _profiles, _models, _metrics, NoteDeadLetter);
-        return Interlocked.CompareExchange(ref _partitions, made, null) ?? made;
+        var made = new PartitionFactory(_settings, _profiles, new ModelStore(Path.Combine(_settings.StateDirectory, "models-" + source)), _metrics, NoteDeadLetter);
+        ImmutableInterlocked.Update(ref _partitions, (all, x) => all.Add(x), made);
+        return made;
     }
 
     /// <summary>
@@ -292,14 +295,26 @@ public sealed partial class Engine : IAsyncDisposable
     {
         var key = Encoding.UTF8.GetBytes(stream);
         var found = await OnShardsAsync(shard => shard.Describe(key));
-        return found.FirstOrDefault(f => f is not null) ?? (_partitions is null ? null : await _partitions.DescribeAsync(stream));
+        if (found.FirstOrDefault(f => f is not null) is { } own)
+            return own;
+        foreach (var partitions in _partitions)
+        {
+            if (await partitions.DescribeAsync(stream) is { } other)
+                return other;
+        }
+
+        return null;
     }
 
     /// <summary>Clears a stream's model state, as an entry of the log; false if there is no such stream.</summary>
     public async Task<bool> ResetStreamAsync(string stream, CancellationToken cancellationToken)
     {
-        if (_partitions is not null && await _partitions.ResetAsync(stream, cancellationToken))
-            return true;
+        foreach (var partitions in _partitions)
+        {
+            if (await partitions.ResetAsync(stream, cancellationToken))
+                return true;
+        }
+
         if (await DescribeStreamAsync(stream) is null)
             return false;
         await _journal.AppendResetAsync(Encoding.UTF8.GetBytes(stream), cancellationToken);
@@ -349,7 +364,7 @@ public sealed partial class Engine : IAsyncDisposable
             yield return new Measurement<long>(worker.Queued, new KeyValuePair<string, object?>("stage", "sink_" + worker.Sink.Name));
     }
 
-    internal IEnumerable<Measurement<long>> ConsumerLags() => _partitions?.ConsumerLags() ?? [];
+    internal IEnumerable<Measurement<long>> ConsumerLags() => _partitions.SelectMany(p => p.ConsumerLags());
 
     internal IEnumerable<Measurement<long>> ModelVersions()
     {
@@ -358,6 +373,7 @@ public sealed partial class Engine : IAsyncDisposable
             int version;
             lock (_header)
                 version = _header.ActiveVersions.GetValueOrDefault(profile.Name);
+            version = _partitions.Aggregate(version, (newest, p) => Math.Max(newest, p.NewestModel(profile.Name)));
             yield return new Measurement<long>(version, new KeyValuePair<string, object?>("profile", profile.Name));
         }
     }

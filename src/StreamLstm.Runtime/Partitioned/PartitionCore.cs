@@ -17,7 +17,10 @@ public sealed class PartitionOutput
 
     public List<StateRecord> State { get; } = [];
 
-    /// <summary>Size of both.</summary>
+    /// <summary>What the shared models may learn from it, one record of the training log; null = nothing.</summary>
+    public byte[]? Training { get; internal set; }
+
+    /// <summary>Size of outputs and state.</summary>
     public long Bytes { get; internal set; }
 
     public long Frames { get; internal set; }
@@ -32,6 +35,7 @@ public sealed class PartitionOutput
         Outputs.Clear();
         State.Clear();
         DeadLetters.Clear();
+        Training = null;
         Outcomes.Clear();
         Bytes = 0;
         Frames = 0;
@@ -46,7 +50,7 @@ public sealed class PartitionOutput
 /// <para>
 /// Changelog: key = stream key and a slot byte, 0 for the snapshot, 1 … for entries after it, 255 for what changes without a frame;
 /// value = <c>[version u8 = 1][kind u8][profile block][body]</c> with the body of <see cref="Shard"/>. The key <c>FF</c> alone is the partition's header:
-/// <c>[version u8 = 1][next position i64][clock i64][n i32] n×{profile, version i32}</c>, written by every commit.
+/// <c>[version u8 = 1][sequence i64][next position i64][clock i64][n i32] n×{profile, version i32}</c>, the last record of every commit.
 /// </para>
 /// </summary>
 public sealed class PartitionCore
@@ -58,15 +62,16 @@ public sealed class PartitionCore
     private readonly ProfileRuntime[] _profiles;
     private readonly LogBatch _batch;
     private readonly List<long> _positions = [];
+    private readonly Dictionary<string, int> _activating = new(StringComparer.Ordinal);
     private readonly List<(long Lsn, DeadLetter Letter)> _letters = [];
     private readonly PartitionOutput _output = new();
     private readonly ShardOutput _made = new();
     private readonly ResultWriter _writer = new();
     private readonly ByteWriter _scratch = new();
     private readonly long _maxFutureMicros;
+    private long _durable;
     private int _samplesTaken;
     private int _lettersTaken;
-    private long _turn;
 
     internal PartitionCore(string topic, int partition, Shard shard, ProfileRuntime[] profiles, TimeSpan maxFuture)
     {
@@ -80,7 +85,10 @@ public sealed class PartitionCore
     public int Partition { get; }
 
     /// <summary>The first record that the streams haven't seen.</summary>
-    public long Position { get; internal set; }
+    public long Position { get; private set; }
+
+    /// <summary>Number of the commit that <see cref="Process"/> made last.</summary>
+    public long Sequence { get; private set; }
 
     /// <summary>Unix microseconds: the newest time stamp or tick.</summary>
     public long Clock => Own.Clock;
@@ -99,6 +107,9 @@ public sealed class PartitionCore
 
     /// <summary>Where records are decoded to.</summary>
     public SampleBatch Samples => _batch.Samples;
+
+    /// <summary>Sets where a partition that nobody has read yet begins.</summary>
+    public void Begin(long position) => Position = _durable = position;
 
     /// <summary>Entries since the last <see cref="Process"/>.</summary>
     public int Pending => _positions.Count;
@@ -138,10 +149,14 @@ public sealed class PartitionCore
         IsDirty = true;
     }
 
+    /// <summary>A tick waits for <see cref="Process"/>; the deadline says nothing until then.</summary>
+    public bool IsTicking { get; private set; }
+
     /// <summary>Time passes although nothing comes.</summary>
     public void Tick(long clock)
     {
         _batch.AddTick(NextLsn(Position), 0, clock);
+        IsTicking = true;
         IsDirty = true;
     }
 
@@ -160,54 +175,71 @@ public sealed class PartitionCore
     public void Activate(string profile, int version)
     {
         _batch.AddActivation(NextLsn(Position), profile, version);
+        _activating[profile] = version;
         IsDirty = true;
     }
 
-    /// <summary>The active version of a profile, 0 = no network.</summary>
-    public int ActiveVersion(string profile) => Array.Find(_profiles, p => p.Name == profile) is { } runtime ? Own.ActiveVersion[runtime.Index] : 0;
+    /// <summary>The version of a profile that is active, or will be after <see cref="Process"/>; 0 = no network.</summary>
+    public int ActiveVersion(string profile) => _activating.TryGetValue(profile, out var coming) ? coming : Array.Find(_profiles, p => p.Name == profile) is { } runtime ? Own.ActiveVersion[runtime.Index] : 0;
 
     /// <summary>Handles everything added; the output is valid until the next call.</summary>
     public PartitionOutput Process()
     {
         _output.Clear();
-        var made = _shard.Process(_batch, _made, ++_turn);
+        Sequence++;
+        var made = _shard.Process(_batch, _made, Sequence);
         Merge(made);
         EncodeState(made);
         made.Outcomes.AddTo(_output.Outcomes);
         _output.Frames = made.Frames;
+        if (made.TrainingRows.Count > 0)
+            _output.Training = SharedTrainer.Encode(made.TrainingRows, _profiles);
         return _output;
     }
 
     /// <summary>What <see cref="Process"/> made is durable.</summary>
     public void Committed()
     {
-        Forget();
+        _durable = Position;
+        Clear();
     }
 
-    /// <summary>Records were taken that are to be read again by someone else; only before <see cref="Process"/>.</summary>
-    public void Forget(long position)
+    /// <summary>Everything added since the last commit is left to whoever reads it next; only before <see cref="Process"/>.</summary>
+    public void Forget()
     {
-        Position = position;
-        Forget();
+        Position = _durable;
+        Clear();
+    }
+
+    /// <summary>A snapshot of every stream and the header: the whole state as a changelog of its own.</summary>
+    internal IReadOnlyList<StateRecord> SnapshotAll()
+    {
+        _output.Clear();
+        Sequence++;
+        EncodeState(_shard.SnapshotAll(_made, Sequence));
+        return _output.State;
     }
 
     /// <summary>A person's view of a stream's recurrent state, or null.</summary>
     public JsonObject? Describe(byte[] key) => _shard.Describe(key);
 
-    internal void Restore(long position, long clock, IReadOnlyList<(string, int)> active, IEnumerable<RestoredStream> streams)
+    internal void Restore(long sequence, long position, long clock, IReadOnlyList<(string, int)> active, IEnumerable<RestoredStream> streams)
     {
-        Position = position;
+        Sequence = sequence;
+        Position = _durable = position;
         _shard.RestorePartition(0, clock, active);
         foreach (var stream in streams)
             _shard.RestoreStream(stream);
     }
 
-    private void Forget()
+    private void Clear()
     {
         _batch.Clear();
         _positions.Clear();
         _letters.Clear();
+        _activating.Clear();
         (_samplesTaken, _lettersTaken) = (0, 0);
+        IsTicking = false;
         IsDirty = false;
     }
 
@@ -285,6 +317,7 @@ public sealed class PartitionCore
         var w = _scratch;
         w.Clear();
         w.Byte(FormatVersion);
+        w.Int64(Sequence);
         w.Int64(Position);
         w.Int64(Clock);
         w.Int32(_profiles.Length);

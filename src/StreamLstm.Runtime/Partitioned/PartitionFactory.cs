@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using System.Text;
 using System.Text.Json.Nodes;
+using StreamLstm.Core.Recurrent;
 using StreamLstm.Runtime.Episodes;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Models;
@@ -35,6 +36,7 @@ public sealed class PartitionFactory
     private readonly EngineMetrics? _metrics;
     private readonly Action<string, string, string>? _noteDeadLetter;
     private readonly ConcurrentDictionary<IPartitionHost, bool> _hosts = new();
+    private readonly ConcurrentDictionary<string, int> _newestModels = new(StringComparer.Ordinal);
     private long _samples;
     private long _frames;
     private long _results;
@@ -56,7 +58,43 @@ public sealed class PartitionFactory
     /// <param name="of">How many the topic has.</param>
     /// <param name="maxStreams">Samples of further streams are dead letters.</param>
     public PartitionCore Create(string topic, int partition, int of, int maxStreams) =>
-        new(topic, partition, Shard.OfPartition(partition, of, teaches: false, _settings with { MaxStreamsPerPartition = maxStreams }, _profiles, _models), _profiles, _settings.Journal.MaxFuture);
+        new(topic, partition, Shard.OfPartition(partition, of, teaches: Teaches, _settings with { MaxStreamsPerPartition = maxStreams }, _profiles, _models), _profiles, _settings.Journal.MaxFuture);
+
+    /// <summary>Whether the shared models of any profile are to learn.</summary>
+    public bool Teaches => Array.Exists(_profiles, p => p.Profile.Learning);
+
+    /// <summary>Most of one core that training takes.</summary>
+    public double TrainingShare => _settings.TrainingShare;
+
+    public IEnumerable<string> Profiles => _profiles.Select(p => p.Name);
+
+    /// <summary>The newest version of a profile's model that was taken in here; 0 = none.</summary>
+    public int NewestModel(string profile) => _newestModels.GetValueOrDefault(profile);
+
+    /// <summary>Takes in a version of a profile's shared weights; false if it isn't for this configuration.</summary>
+    public bool AddModel(string profile, int version, byte[] weights)
+    {
+        if (Array.Find(_profiles, p => p.Name == profile) is not { } runtime)
+            return false;
+        var read = LstmForecasterWeights.FromBytes(weights);
+        if (read.Shape != runtime.Shape)
+            return false;
+        _models.Save(profile, version, read, []);
+        _newestModels.AddOrUpdate(profile, version, (_, was) => Math.Max(was, version));
+        return true;
+    }
+
+    /// <param name="states">The newest trainer state of each profile that has one.</param>
+    /// <param name="rounds">Where in the training log, as the position of the next record, earlier rounds were made.</param>
+    public SharedTrainer CreateTrainer(IReadOnlyDictionary<string, byte[]> states, IEnumerable<(string Profile, long Position)> rounds) => new(_profiles, _settings.Seed, states, rounds);
+
+    /// <summary>Counts a round of training.</summary>
+    public void RecordRound(string profile, bool trained)
+    {
+        _metrics?.Round(profile, trained ? "trained" : "skipped");
+        if (trained)
+            _metrics?.Promotion(profile, "nudge");
+    }
 
     public void Add(IPartitionHost host) => _hosts[host] = true;
 

@@ -21,12 +21,15 @@ public sealed class PartitionRestore
     /// <summary>Next position of the input as of the newest header; null = the changelog has none.</summary>
     public long? Position { get; private set; }
 
+    /// <summary>Number of the newest commit, 0 without any.</summary>
+    public long Sequence { get; private set; }
+
     public int Streams => _streams.Count;
 
     /// <exception cref="CorruptLogException">The record is not of this program; the message says what is wrong, not where.</exception>
     public void Apply(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, bool tombstone)
     {
-        if (key.SequenceEqual(PartitionCore.HeaderKey))
+        if (IsHeader(key))
         {
             ApplyHeader(value, tombstone);
             return;
@@ -39,7 +42,11 @@ public sealed class PartitionRestore
         {
             // A stream is deleted by its snapshot's tombstone; those of its entries may come before or after it.
             if (key[^1] == 0)
+            {
                 _streams.Remove(stream.ToArray());
+                _withoutSnapshot.Remove(stream.ToArray());
+            }
+
             return;
         }
 
@@ -75,7 +82,37 @@ public sealed class PartitionRestore
         ArgumentNullException.ThrowIfNull(core);
         if (_withoutSnapshot.Count > 0)
             throw new CorruptLogException($"State entries of stream {Encoding.UTF8.GetString(_withoutSnapshot.First())} have no snapshot: the topic must be compacted, not deleted from.");
-        core.Restore(Position ?? 0, _clock, _active, _streams.Values.OrderBy(s => s.Key, KeyComparer.Instance));
+        core.Restore(Sequence, Position ?? 0, _clock, _active, _streams.Values.OrderBy(s => s.Key, KeyComparer.Instance));
+    }
+
+    /// <summary>Whether a record is a partition's header.</summary>
+    public static bool IsHeader(ReadOnlySpan<byte> key) => key.SequenceEqual(PartitionCore.HeaderKey);
+
+    public static byte[] HeaderKey() => [.. PartitionCore.HeaderKey];
+
+    /// <summary>The partition clock that a header tells, Unix microseconds.</summary>
+    public static long ClockOf(ReadOnlySpan<byte> header)
+    {
+        var read = new PartitionRestore();
+        read.ApplyHeader(header, tombstone: false);
+        return read._clock;
+    }
+
+    /// <summary>A header with the clock and the versions of another one for a partition that nobody has read.</summary>
+    public static byte[] HeaderAt(ReadOnlySpan<byte> header, long position)
+    {
+        _ = ClockOf(header);
+        var made = header.ToArray();
+        System.Buffers.Binary.BinaryPrimitives.WriteInt64LittleEndian(made.AsSpan(1), 1);
+        System.Buffers.Binary.BinaryPrimitives.WriteInt64LittleEndian(made.AsSpan(9), position);
+        return made;
+    }
+
+    /// <summary>Reads nothing but headers: for whoever wants to know how far a partition has come.</summary>
+    public void ApplyHeaderOnly(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value)
+    {
+        if (IsHeader(key))
+            ApplyHeader(value, tombstone: value.IsEmpty);
     }
 
     private void ApplyHeader(ReadOnlySpan<byte> value, bool tombstone)
@@ -85,6 +122,7 @@ public sealed class PartitionRestore
         var r = new ByteReader(value);
         if (r.Byte() is var version && version != PartitionCore.FormatVersion)
             throw new CorruptLogException($"The partition's header has format {version}; this program reads {PartitionCore.FormatVersion}.");
+        Sequence = r.Int64();
         Position = r.Int64();
         _clock = r.Int64();
         _active.Clear();

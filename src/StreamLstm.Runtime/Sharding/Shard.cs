@@ -274,7 +274,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
             return false;
         _emit = false;
         var r = new ByteReader(stream.Snapshot);
-        RestoreSnapshot(partition, stream.Key, Encoding.UTF8.GetBytes(stream.Profile), 0, ref r);
+        RestoreSnapshot(partition, stream.Key, Encoding.UTF8.GetBytes(stream.Profile), stream.SnapshotCommit, ref r);
         foreach (var entries in stream.Entries)
         {
             var e = new ByteReader(entries);
@@ -1348,6 +1348,9 @@ internal sealed class RestoredStream
     public required string Profile { get; init; }
 
     public required byte[] Snapshot { get; set; }
+
+    /// <summary>The commit that holds the snapshot; −1 = none of those to come does.</summary>
+    public long SnapshotCommit { get; set; }
 
     public List<byte[]> Entries { get; } = [];
 }

@@ -12,6 +12,9 @@ public static class VirtualPartition
 
     public static int Of(ReadOnlySpan<byte> streamKey) => (int)(Murmur2(streamKey) & 0x7fffffff) % Count;
 
+    /// <summary>The partition that Kafka's own clients choose for a key.</summary>
+    public static int KafkaPartition(ReadOnlySpan<byte> key, int partitions) => (int)(Murmur2(key) & 0x7fffffff) % partitions;
+
     /// <summary>MurmurHash2, 32 bit, with the seed Kafka's default partitioner uses, so that both agree on a key's hash.</summary>
     internal static uint Murmur2(ReadOnlySpan<byte> data)
     {

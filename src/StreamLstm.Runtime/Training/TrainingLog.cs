@@ -35,8 +35,16 @@ internal sealed class TrainingLog : IDisposable
 
     public void Append(IReadOnlyList<TrainingRow> rows, ProfileRuntime[] profiles)
     {
-        var w = _record;
-        w.Clear();
+        _record.Clear();
+        WriteRows(_record, rows, profiles);
+        _log.Append(_record.Written);
+        if (_log.Bytes > MaxBytes)
+            _log.TruncateBefore(_log.End - MaxBytes + SegmentBytes);
+    }
+
+    /// <summary>One record of rows, for whichever log.</summary>
+    public static void WriteRows(ByteWriter w, IReadOnlyList<TrainingRow> rows, ProfileRuntime[] profiles)
+    {
         w.Byte(KindRows);
         w.Int32(rows.Count);
         foreach (var row in rows)
@@ -52,10 +60,15 @@ internal sealed class TrainingLog : IDisposable
             w.Int32(row.Base.Length);
             w.Halves(row.Base);
         }
+    }
 
-        _log.Append(w.Written);
-        if (_log.Bytes > MaxBytes)
-            _log.TruncateBefore(_log.End - MaxBytes + SegmentBytes);
+    /// <summary>Gives the rows of a record to their trainers; rows of other shapes or unknown profiles are passed over.</summary>
+    public static void ReadRows(ref ByteReader r, Dictionary<string, ProfileTrainer> trainers)
+    {
+        if (r.Byte() is var kind && kind != KindRows)
+            throw new CorruptLogException($"A record of the training log has kind {kind}.");
+        for (var n = r.Int32(); n > 0; n--)
+            RestoreRow(ref r, trainers);
     }
 
     public void RoundDone(string profile)

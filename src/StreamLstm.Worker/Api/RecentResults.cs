@@ -13,6 +13,7 @@ namespace StreamLstm.Worker.Api;
 public sealed class RecentResults : IResultSink
 {
     private readonly RecentResultsOptions _options;
+    private readonly Lock _publishing = new();
     private readonly TimeProvider _clock;
     private readonly ConcurrentDictionary<string, StreamView> _views = new(StringComparer.Ordinal);
     private readonly List<StreamView> _places = []; // touched by the publishing thread only
@@ -50,6 +51,21 @@ public sealed class RecentResults : IResultSink
     public ValueTask<SinkMark> PublishAsync(long commit, IReadOnlyList<OutputRecord> records, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(records);
+        // The engine's results and those of a broker's partitions come from threads of their own.
+        lock (_publishing)
+            Publish(records);
+        return ValueTask.FromResult(new SinkMark(commit, 0));
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        foreach (var subscription in _subscriptions)
+            subscription.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    private void Publish(IReadOnlyList<OutputRecord> records)
+    {
         var now = _clock.GetTimestamp();
         var subscriptions = _subscriptions;
         foreach (var record in records)
@@ -66,15 +82,6 @@ public sealed class RecentResults : IResultSink
                     break;
             }
         }
-
-        return ValueTask.FromResult(new SinkMark(commit, 0));
-    }
-
-    public ValueTask DisposeAsync()
-    {
-        foreach (var subscription in _subscriptions)
-            subscription.Dispose();
-        return ValueTask.CompletedTask;
     }
 
     internal StreamView? Find(string stream) => _views.GetValueOrDefault(stream);

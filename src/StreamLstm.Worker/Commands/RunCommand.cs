@@ -2,6 +2,7 @@ using System.CommandLine;
 using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Files;
 using StreamLstm.Connectors.Kafka;
+using StreamLstm.Connectors.Kafka.Partitions;
 using StreamLstm.Connectors.Mqtt;
 using StreamLstm.Runtime;
 using StreamLstm.Runtime.Ingress;
@@ -59,7 +60,10 @@ internal sealed partial class RunCommand : Command
             await host.StartAsync();
             var logger = host.Loggers.CreateLogger("StreamLstm.Worker");
             var decoders = new List<(string, DecodeCounters)>();
-            var sources = settings.Sources.Select(source => Source(source, host, decoders, logger)).ToList();
+            using var bridge = settings.Bridge is null ? null : new KafkaBridge(settings.Bridge, host.Loggers.CreateLogger<KafkaBridge>());
+            var sources = settings.Sources.Select(source => Source(source, host, decoders, logger)).Select(source => bridge is null ? source : new BridgedSource(source, bridge)).ToList();
+            if (bridge is not null)
+                host.Meters.Create(new System.Diagnostics.Metrics.MeterOptions("StreamLstm.Bridge")).CreateObservableCounter("streamlstm_bridged_samples", () => bridge.Samples, description: "Samples passed on to Kafka.");
             DecoderMetrics.Create(host.Meters, decoders);
             Log.Serving(logger, host.Url, settings.Profiles.Count, sources.Count, settings.Sinks.Count);
             SystemdNotifier.Notify("READY=1");
@@ -77,7 +81,7 @@ internal sealed partial class RunCommand : Command
             await host.Engine.RunAsync(sources, parsed.GetValue(_untilDrained), stopping);
             return ExitCode.Ok;
         }
-        catch (StartException e)
+        catch (Exception e) when (e is StartException or KafkaLibraryException or KafkaTopologyException)
         {
             Terminal.Line("error: " + e.Message);
             return ExitCode.Failed;
@@ -111,6 +115,12 @@ internal sealed partial class RunCommand : Command
     {
         MqttSourceConfiguration mqtt => new MqttSource(mqtt.Settings, Decoder(mqtt.Name, mqtt.Bindings, mqtt.Limits, decoders, logger), host.Loggers.CreateLogger<MqttSource>()),
         KafkaSourceConfiguration kafka => new KafkaSource(kafka.Settings, Decoder(kafka.Name, kafka.Bindings, kafka.Limits, decoders, logger), host.Loggers.CreateLogger<KafkaSource>()),
+        KafkaPartitionSourceConfiguration kafka => new KafkaPartitionSource(
+            kafka.Settings,
+            Decoder(kafka.Name, kafka.Bindings, kafka.Limits, decoders, logger),
+            host.Engine.Partitions(kafka.Name),
+            host.ShowAsync,
+            host.Loggers.CreateLogger<KafkaPartitionSource>()),
         FileSourceConfiguration file => new FileSource(file.Settings, host.Loggers.CreateLogger<FileSource>()),
         HttpSourceConfiguration => host.Ingest!,
         SimulatorSourceConfiguration simulator => new SimulatorSource(

@@ -138,6 +138,7 @@ internal sealed class SourcesCommand : Command
         {
             MqttSourceConfiguration mqtt => (mqtt.Bindings, mqtt.Limits),
             KafkaSourceConfiguration kafka => (kafka.Bindings, kafka.Limits),
+            KafkaPartitionSourceConfiguration kafka => (kafka.Bindings, kafka.Limits),
             _ => ([], DecodeLimits.Default),
         }).ToList();
         var all = sources.Select(s => ((IReadOnlyList<BindingSettings>)[.. s.Bindings.Where(b => b.Name == name || b.Name.StartsWith(name + "/", StringComparison.Ordinal))], s.Limits)).Where(s => s.Item1.Count > 0).ToList();

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Files;
 using StreamLstm.Connectors.Kafka;
+using StreamLstm.Connectors.Kafka.Partitions;
 using StreamLstm.Connectors.Mqtt;
 using StreamLstm.Core.Forecasting;
 using StreamLstm.Core.Signals;
@@ -80,9 +81,12 @@ public static class ConfigurationLoader
             Sources = sources,
             Sinks = sinks,
             Metrics = Metrics(root.Section("Metrics")),
+            Bridge = Bridge(root, sources, sinks, errors),
         };
         if (sources.OfType<HttpSourceConfiguration>().Skip(1).Any())
             errors.Add($"{ConfigurationTable.Root}:Sources: only one source can have type http, as there is one /api/v1/ingest.");
+        if (sinks.Count > 0 && sources.Count > 0 && sources.TrueForAll(s => s is KafkaPartitionSourceConfiguration))
+            errors.Add($"{ConfigurationTable.Root}:Sinks: nothing would reach them, as Kafka sources with Guarantee exactly_once publish to the topics of their TopicPrefix inside their transactions. Remove the sinks, or set Guarantee to at_least_once.");
         CheckSessions(sources, sinks, errors);
         return errors.Count == 0 ? (settings, []) : (null, errors);
     }
@@ -100,6 +104,26 @@ public static class ConfigurationLoader
         if (url is { IsLoopback: false } && token is null)
             node.Wrong<Uri?>("Url", null);
         return new(url ?? new Uri("http://127.0.0.1:8080"), node.Url("MetricsUrl", "http"), token);
+    }
+
+    private static KafkaBridgeSettings? Bridge(ConfigurationNode root, List<SourceConfiguration> sources, List<SinkConfiguration> sinks, List<string> errors)
+    {
+        var node = root.Section("Bridge");
+        var (servers, topic) = (node.OptionalText("BootstrapServers"), node.OptionalText("Topic"));
+        var settings = new KafkaBridgeSettings { Name = "bridge", BootstrapServers = servers ?? "", Topic = topic ?? "", TopicPrefix = node.Text("TopicPrefix"), Client = node.Map("Client") };
+        if (!root.Exists("Bridge"))
+            return null;
+        if (servers is null)
+            node.Error("BootstrapServers", null, "it is missing.");
+        if (topic is null || !KafkaTopic.IsLegal(topic))
+            node.Error("Topic", topic, "it must be the name of a topic.");
+        if (!KafkaTopic.IsLegal(settings.TopicPrefix + ".deadletters"))
+            node.Error("TopicPrefix", settings.TopicPrefix, "it must consist of letters, digits, '.', '_' and '-'.");
+        if (sources.Find(s => s is not (MqttSourceConfiguration or HttpSourceConfiguration)) is { } other)
+            errors.Add($"{ConfigurationTable.Root}:Bridge: source {other.Name} is neither mqtt nor http, and only those are passed on.");
+        if (sinks.Count > 0)
+            errors.Add($"{ConfigurationTable.Root}:Sinks: nothing would reach them, as samples are passed on by the Bridge.");
+        return settings;
     }
 
     private static MetricsSettings Metrics(ConfigurationNode node)
@@ -216,24 +240,49 @@ public static class ConfigurationLoader
         return node.Choice("Type") switch
         {
             "mqtt" => new MqttSourceConfiguration(node.Name, MqttSource(node), MqttBindings(node, errors), BindingReader.Limits(node)),
-            "kafka" => new KafkaSourceConfiguration(
-                node.Name,
-                new KafkaSourceSettings
-                {
-                    Name = node.Name,
-                    BootstrapServers = node.Text("BootstrapServers"),
-                    Topics = node.List("Topics") ?? [],
-                    GroupId = node.Text("GroupId"),
-                    Client = node.Map("Client"),
-                },
-                BindingReader.Read(node, errors),
-                BindingReader.Limits(node)),
+            "kafka" => KafkaSource(node, errors),
             "file" => new FileSourceConfiguration(node.Name, FileSource(node)),
             "simulator" => new SimulatorSourceConfiguration(
                 node.Name, node.Integer("Streams"), (ulong)node.Integer("Seed"), node.Duration("Interval"), node.Integer("Days"), node.Number("FaultsPerDay"), node.Number("Speed")),
             "http" => new HttpSourceConfiguration(node.Name, node.Integer("MaxBodyBytes"), node.Integer("MaxLineBytes")),
             _ => null,
         };
+    }
+
+    private static SourceConfiguration KafkaSource(ConfigurationNode node, List<string> errors)
+    {
+        var before = errors.Count;
+        var partitions = new KafkaPartitionSettings
+        {
+            Name = node.Name,
+            BootstrapServers = node.Text("BootstrapServers"),
+            Topics = node.List("Topics") ?? [],
+            GroupId = node.Text("GroupId"),
+            TopicPrefix = node.Text("TopicPrefix"),
+            StateTopic = node.OptionalText("StateTopic"),
+            InstanceId = node.OptionalText("InstanceId"),
+            Threads = node.Integer("Threads"),
+            CommitInterval = node.Duration("CommitInterval"),
+            MaxStreamsPartition = node.Integer("MaxStreamsPartition"),
+            KeepWarm = node.Duration("KeepWarm"),
+            Client = node.Map("Client"),
+        };
+        var bindings = BindingReader.Read(node, errors);
+        var limits = BindingReader.Limits(node);
+        if (node.Choice("Guarantee") == "at_least_once")
+        {
+            return new KafkaSourceConfiguration(
+                node.Name,
+                new KafkaSourceSettings { Name = node.Name, BootstrapServers = partitions.BootstrapServers, Topics = partitions.Topics, GroupId = partitions.GroupId, Client = partitions.Client },
+                bindings,
+                limits);
+        }
+
+        if (errors.Count == before && KafkaPartitionSource.Problem(partitions) is { } problem)
+            node.Error("Guarantee", "exactly_once", problem);
+        if (errors.Count == before && new BindingDecoder(bindings).KeepsState)
+            node.Error("Guarantee", "exactly_once", KafkaPartitionSource.StatefulBindings);
+        return new KafkaPartitionSourceConfiguration(node.Name, partitions, bindings, limits);
     }
 
     private static List<BindingSettings> MqttBindings(ConfigurationNode node, List<string> errors)

@@ -1,6 +1,7 @@
 using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Files;
 using StreamLstm.Connectors.Kafka;
+using StreamLstm.Connectors.Kafka.Partitions;
 using StreamLstm.Connectors.Mqtt;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
@@ -24,6 +25,9 @@ public sealed record WorkerSettings
     public required IReadOnlyList<SinkConfiguration> Sinks { get; init; }
 
     public required MetricsSettings Metrics { get; init; }
+
+    /// <summary>Set if samples are passed on to Kafka instead of being modelled.</summary>
+    public KafkaBridgeSettings? Bridge { get; init; }
 }
 
 public sealed record StateSettings(string Directory);
@@ -51,6 +55,9 @@ public abstract record SourceConfiguration(string Name);
 public sealed record MqttSourceConfiguration(string Name, MqttSourceSettings Settings, IReadOnlyList<BindingSettings> Bindings, DecodeLimits Limits) : SourceConfiguration(Name);
 
 public sealed record KafkaSourceConfiguration(string Name, KafkaSourceSettings Settings, IReadOnlyList<BindingSettings> Bindings, DecodeLimits Limits) : SourceConfiguration(Name);
+
+/// <summary>Guarantee exactly_once: results leave inside the source's transactions.</summary>
+public sealed record KafkaPartitionSourceConfiguration(string Name, KafkaPartitionSettings Settings, IReadOnlyList<BindingSettings> Bindings, DecodeLimits Limits) : SourceConfiguration(Name);
 
 public sealed record FileSourceConfiguration(string Name, FileSourceSettings Settings) : SourceConfiguration(Name);
 

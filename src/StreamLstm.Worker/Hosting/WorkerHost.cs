@@ -96,6 +96,13 @@ internal sealed class WorkerHost : IAsyncDisposable
     /// <summary>The first address being served.</summary>
     public string Url => _app.Urls.First();
 
+    /// <summary>Shows results that were committed elsewhere than in the engine's state log.</summary>
+    public async ValueTask ShowAsync(IReadOnlyList<OutputRecord> committed)
+    {
+        if (committed.Count > 0)
+            await Live.PublishAsync(0, committed, CancellationToken.None);
+    }
+
     /// <summary>Serves HTTP, then restores the state. A port in use is an error with one clear line.</summary>
     public async Task StartAsync()
     {

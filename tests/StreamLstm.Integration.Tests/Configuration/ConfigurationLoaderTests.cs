@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using Microsoft.Extensions.Configuration;
 using StreamLstm.Connectors.Codecs;
+using StreamLstm.Connectors.Kafka.Partitions;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
 using StreamLstm.Worker.Configuration;
@@ -35,6 +36,28 @@ public sealed class ConfigurationLoaderTests : IDisposable
         Assert.Equal(expected.Channels, profile.Channels);
         Assert.Equal(expected.Quantiles, profile.Quantiles);
         Assert.Equal(expected, profile with { Channels = expected.Channels, Quantiles = expected.Quantiles });
+    }
+
+    [Fact]
+    public void A_Kafka_source_is_exactly_once_unless_it_says_otherwise_and_what_that_rules_out_is_refused()
+    {
+        const string binding = """{"Match":"meters","Stream":"{$key}","Values":{"v":{"At":"/v"}}}""";
+        string Kafka(string keys, string b = binding, string sinks = "{}") =>
+            "{\"Sources\":{\"k\":{\"Type\":\"kafka\",\"BootstrapServers\":\"h:9092\"," + keys + ",\"Bindings\":{\"b\":" + b + "}}},\"Sinks\":" + sinks + "}";
+        string Refused(string json) => Assert.Single(ConfigurationLoader.Load(Build(json), [], []).Errors);
+
+        var plain = Assert.IsType<KafkaPartitionSourceConfiguration>(Assert.Single(Valid(Kafka("\"Topics\":\"meters\"")).Sources)).Settings;
+        Assert.Equal(new KafkaPartitionSettings { Name = "k", BootstrapServers = "h:9092", Topics = plain.Topics, Client = plain.Client }, plain);
+        var all = Assert.IsType<KafkaPartitionSourceConfiguration>(Assert.Single(Valid(Kafka("""
+            "Topics":"a,b","GroupId":"g","TopicPrefix":"p","StateTopic":"s.{topic}","InstanceId":"i","Threads":2,"CommitInterval":"50ms","MaxStreamsPartition":7,"KeepWarm":"0s","Client":{"security.protocol":"ssl"}
+            """)).Sources)).Settings;
+        Assert.Equal(("g", "p", "s.{topic}", "i", 2, 50.0, 7, TimeSpan.Zero, "ssl"), (all.GroupId, all.TopicPrefix, all.StateTopic, all.InstanceId, all.Threads, all.CommitInterval.TotalMilliseconds, all.MaxStreamsPartition, all.KeepWarm, all.Client["security.protocol"]));
+
+        Assert.Contains("must not contain the pattern ^power.*", Refused(Kafka("\"Topics\":\"^power.*\"")), StringComparison.Ordinal);
+        Assert.Contains("StateTopic must contain {topic}", Refused(Kafka("\"Topics\":\"a,b\"")), StringComparison.Ordinal);
+        Assert.Contains("'a b' is not a legal topic name", Refused(Kafka("\"Topics\":\"a\",\"StateTopic\":\"a b\"")), StringComparison.Ordinal);
+        Assert.Contains("Sparkplug bindings and bindings with Hold", Refused(Kafka("\"Topics\":\"a\"", binding.Replace("\"Match\"", "\"Hold\":\"1h\",\"Match\"", StringComparison.Ordinal))), StringComparison.Ordinal);
+        Assert.Contains("nothing would reach them", Refused(Kafka("\"Topics\":\"a\"", binding, """{"s":{"Type":"stdout"}}""")), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -105,15 +128,20 @@ public sealed class ConfigurationLoaderTests : IDisposable
                    "z":{"Preset":"emoncms","Time":{"Zone":"Asia/Tokyo"}}}},
                "f":{"Type":"file","Path":"x.csv","Speed":60,"Follow":true,"Table":{"TimeColumn":"t","StreamColumn":"s","ValueColumns":"a,b","Zone":"Asia/Tokyo","TimeFormat":"unix_ms"}},
                "h":{"Type":"http","MaxBodyBytes":2048,"MaxLineBytes":512},
-               "k":{"Type":"kafka","BootstrapServers":"b1:9092,b2:9092","Topics":"meters, ^power.*","GroupId":"g","Client":{"security.protocol":"ssl"},
+               "k":{"Type":"kafka","Guarantee":"at_least_once","BootstrapServers":"b1:9092,b2:9092","Topics":"meters, ^power.*","GroupId":"g","TopicPrefix":"p","StateTopic":"s.{topic}","InstanceId":"i","Threads":2,"CommitInterval":"50ms","MaxStreamsPartition":7,"KeepWarm":"0s","Client":{"security.protocol":"ssl"},
                  "Bindings":{"b":{"Match":"meters","Stream":"{$key}","Values":{"v":{"At":"/v"}}}}},
                "z":{"Type":"simulator","Streams":3,"Seed":9,"Interval":"30m","Days":4,"FaultsPerDay":0.5,"Speed":10}},
              "Sinks":{"f":{"Type":"file","Path":"o","Kinds":"episode"},
                "m":{"Type":"mqtt","Broker":"mqtt://h","ClientId":"d","KeepAlive":"5s","Qos":0,"Prefix":"x/y","RetainResults":true,"RetainForecasts":false},
                "k":{"Type":"kafka","BootstrapServers":"b:9092","TopicPrefix":"p","Client":{"sasl.password":"x"}}},
-             "Metrics":{"PerStream":false,"MaxSeries":5,"OutputPrefix":"streamlstm_"}}
+             "Metrics":{"PerStream":false,"MaxSeries":5,"OutputPrefix":"streamlstm_"},
+             "Bridge":{"BootstrapServers":"b:9092","Topic":"t","TopicPrefix":"p","Client":{"sasl.password":"x"}}}
             """;
         var (settings, errors) = ConfigurationLoader.Load(Build(json), [], read);
+        // All keys at once are read, though a bridge can't have all of these.
+        Assert.Equal(2, errors.Count);
+        Assert.All(errors, e => Assert.Contains("passed on", e, StringComparison.Ordinal));
+        (settings, errors) = ConfigurationLoader.Load(Build(json[..json.LastIndexOf(",\n", StringComparison.Ordinal)] + "}"), [], []);
         Assert.Empty(errors);
         Assert.Equal(ConfigurationTable.Keys.Select(k => k.Path).Order(), read.Order());
 

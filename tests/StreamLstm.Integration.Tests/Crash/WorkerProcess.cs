@@ -24,6 +24,8 @@ internal sealed class WorkerProcess : IDisposable
 
     public int ExitCode => _process.ExitCode;
 
+    public int Id => _process.Id;
+
     /// <summary>Standard output and error so far.</summary>
     public string Log
     {

@@ -121,7 +121,7 @@ public sealed class PartitionCoreTests : IDisposable
         run.Take(10);
         Assert.True(run.Core.IsDirty);
 
-        run.Core.Forget(10);
+        run.Core.Forget();
 
         Assert.False(run.Core.IsDirty);
         Assert.Equal((10, 0), (run.Core.Position, run.Core.Pending));
