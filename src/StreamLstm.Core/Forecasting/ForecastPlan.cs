@@ -232,9 +232,9 @@ public sealed class ForecastPlan
     public int[] Knots { get; }
 
     /// <summary>
-    /// Size of one state record in 4-byte words. With H = 32 and three quantiles: hourly frames and K = 48, 7 KB without and 70 KB with
-    /// linear experts; quarter-hourly frames and K = 96, 14 and 109 KB. The linear part is 64·(64 + S + 2K) + 16·(16 + S + 2K) words for S
-    /// learnt steps (at most 48), and little more.
+    /// Size of one state record in 4-byte words. With H = 32 and three quantiles: hourly frames and K = 48, 7 KB without and 43 KB with
+    /// linear experts; quarter-hourly frames and K = 96, 14 and 66 KB. The linear part is 64·(41 + S + K) + 16·(17 + S + K) words for S
+    /// learnt steps (at most 24), and little more.
     /// </summary>
     public int RecordWords { get; }
 
