@@ -154,7 +154,7 @@ public sealed class PartitionCoreTests : IDisposable
 
         var format = Refusal(r => r.Apply(snapshot.Key, [9, .. snapshot.Value.AsSpan()[1..]], tombstone: false));
         var slot = Refusal(r => r.Apply(entry.Key, snapshot.Value, tombstone: false));
-        var torn = Refusal(r => r.Apply(snapshot.Key, [1, 1, 200, 0, 0, 0, 1], tombstone: false));
+        var torn = Refusal(r => r.Apply(snapshot.Key, [PartitionCore.FormatVersion, 1, 200, 0, 0, 0, 1], tombstone: false));
         var orphan = Refusal(r =>
         {
             r.Apply(entry.Key, entry.Value, tombstone: false);
