@@ -92,8 +92,25 @@ switch (args.FirstOrDefault())
             return 0;
         }
 
+    case "signals":
+        {
+            var report = await SignalBenchmark.RunAsync(
+                int.Parse(options.GetValueOrDefault("--streams", "1000"), CultureInfo.InvariantCulture), double.Parse(options.GetValueOrDefault("--seconds", "30"), CultureInfo.InvariantCulture));
+            Write(report);
+            Console.WriteLine(report.Cpu);
+            Console.WriteLine(FormattableString.Invariant($"monitor alone, one core: {report.Monitor.SamplesPerS / 1e6:F2} M samples/s, {report.Monitor.BytesPerSample:F3} bytes per sample"));
+            Console.WriteLine("        streams  samples/s  cores  results  latency p50 ms      p99    p99.9      max  behind s");
+            foreach (var (name, row) in new[] { ("flood", report.Flood), ("paced", report.Paced) })
+            {
+                Console.WriteLine(FormattableString.Invariant(
+                    $"{name} {row.Streams,9} {row.SamplesPerS,10:F0} {row.Cores,6:F2} {row.Results,8} {row.MsP50,15:F1} {row.MsP99,8:F1} {row.MsP999,8:F1} {row.MsMax,8:F1} {row.BehindSeconds,9:F3}"));
+            }
+
+            return report.Paced.MsP99 < 100 && report.Paced.BehindSeconds < 0.1 ? 0 : 1;
+        }
+
     default:
-        Console.Error.WriteLine("usage: decode [--json OUT] [--filter TEXT] [--seconds N] | kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT] | forecast [--json OUT] [--seconds N] | kafka [--servers HOST:PORT] [--streams N] [--rounds N] [--json OUT] | durability [--part NAME] [--folder DIR] [--json OUT]");
+        Console.Error.WriteLine("usage: decode [--json OUT] [--filter TEXT] [--seconds N] | kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT] | forecast [--json OUT] [--seconds N] | kafka [--servers HOST:PORT] [--streams N] [--rounds N] [--json OUT] | signals [--json OUT] [--streams N] [--seconds N] | durability [--part NAME] [--folder DIR] [--json OUT]");
         return 2;
 }
 

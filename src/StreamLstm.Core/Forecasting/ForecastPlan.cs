@@ -71,7 +71,7 @@ public sealed class ForecastPlan
     internal const int NarrowInputs = 16;
 
     /// <summary>Horizon steps the linear experts learn; between them their corrections to the seasonal profile are interpolated.</summary>
-    private const int MostLinearSteps = 48;
+    private const int MostLinearSteps = 24;
 
     /// <param name="dayFrames">m1, or 0 for series without a daily season.</param>
     /// <param name="weekFrames">m2 = 7·m1, or 0 for none.</param>
@@ -186,10 +186,13 @@ public sealed class ForecastPlan
         Collective = Take("scoring", CollectiveFrames);
         if (linear)
         {
+            LinearForecast = Take("linear experts", 2 * LinearSteps.Length);
             LinearLevel = Take("linear experts", horizon);
             LinearChange = Take("linear experts", horizon);
             LinearDeviation = Take("linear experts", LinearHistory);
             LinearMean = Take("linear experts", 2);
+            // Whole cache lines from here on; records begin on one.
+            Take("padding", (16 - (at % 16)) % 16);
             LinearWide = Take("linear experts", RecursiveLeastSquares.WordsFor(WideInputs, horizon, LinearSteps.Length));
             LinearNarrow = Take("linear experts", RecursiveLeastSquares.WordsFor(NarrowInputs, horizon, LinearSteps.Length));
             LinearWords = at - LinearLevel;
@@ -229,9 +232,9 @@ public sealed class ForecastPlan
     public int[] Knots { get; }
 
     /// <summary>
-    /// Size of one state record in 4-byte words. With H = 32 and three quantiles: hourly frames and K = 48, 7 KB without and 70 KB with
-    /// linear experts; quarter-hourly frames and K = 96, 14 and 109 KB. The linear part is 64·(64 + S + 2K) + 16·(16 + S + 2K) words for S
-    /// learnt steps (at most 48), and little more.
+    /// Size of one state record in 4-byte words. With H = 32 and three quantiles: hourly frames and K = 48, 7 KB without and 43 KB with
+    /// linear experts; quarter-hourly frames and K = 96, 14 and 66 KB. The linear part is 64·(41 + S + K) + 16·(17 + S + K) words for S
+    /// learnt steps (at most 24), and little more.
     /// </summary>
     public int RecordWords { get; }
 
@@ -354,6 +357,9 @@ public sealed class ForecastPlan
 
     internal int PendingDeviation { get; }
 
+    /// <summary>What the linear experts' latest forecasts add, [2, S]; NaN = nothing usable.</summary>
+    internal int LinearForecast { get; }
+
     /// <summary>Start of the linear experts' own section: the level at each of the last K frames.</summary>
     internal int LinearLevel { get; }
 
@@ -390,12 +396,12 @@ public sealed class ForecastPlan
         return [.. window];
     }
 
-    /// <summary>Every step up to 8, then evenly spread ones.</summary>
+    /// <summary>Every step up to 4, then evenly spread ones: twice as many gain nothing (README.md).</summary>
     private int[] BuildLinearSteps()
     {
         if (Horizon <= MostLinearSteps)
             return [.. Enumerable.Range(1, Horizon)];
-        const int dense = 8;
+        const int dense = 4;
         var steps = new SortedSet<int>(Enumerable.Range(1, dense));
         for (var i = 1; i <= MostLinearSteps - dense; i++)
             steps.Add(dense + (int)((long)(Horizon - dense) * i / (MostLinearSteps - dense)));

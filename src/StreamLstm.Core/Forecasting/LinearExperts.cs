@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace StreamLstm.Core.Forecasting;
 
 /// <summary>
@@ -5,7 +7,7 @@ namespace StreamLstm.Core.Forecasting;
 /// a correction to a base and are fitted by <see cref="RecursiveLeastSquares"/>:
 /// the wide one corrects the current value from lags, the window a week before the targets and the calendar; the narrow one corrects
 /// level and seasonal profile from the latest deviations from them.
-/// Values enter relative to the slow level, and so free of the unit's offset; its scale is followed by <see cref="Rescale"/>.
+/// Values enter relative to the slow level, and so free of the unit's offset, within ±8; its scale is followed by <see cref="Rescale"/>.
 /// Not thread-safe: one instance per shard, for its scratch.
 /// </summary>
 internal sealed class LinearExperts
@@ -13,7 +15,6 @@ internal sealed class LinearExperts
     /// <summary>Calendar and constant, and then the covariates, come first in x: what hasn't the series' own unit.</summary>
     private const int WideUnitless = 9;
     private const int NarrowUnitless = 1;
-    private const float LargestInput = 8;
     private const float Constant = 0.3f;
 
     // Time constants of forgetting, in days; the narrow expert's low trace limit is what keeps its few weights calm.
@@ -35,6 +36,12 @@ internal sealed class LinearExperts
     private readonly float[] _narrowTargets;
     private readonly float[] _corrections;
 
+    // Interpolation between learnt steps, for whole vectors of h: the step below the first lane's, how far above it each lane's is, and by how much.
+    private readonly int[] _firstStep;
+    private readonly Vector256<int>[] _stepAbove;
+    private readonly float[] _fraction;
+    private Ahead _ahead;
+
     /// <param name="plan">A plan with linear experts.</param>
     /// <param name="calendar">sin and cos of the day's and the week's turn and double turn: [m1, 4] then [m2, 4].</param>
     public LinearExperts(ForecastPlan plan, float[] calendar)
@@ -49,7 +56,26 @@ internal sealed class LinearExperts
         _narrowInputs = new float[_narrow.RowWords];
         _wideTargets = new float[plan.LinearSteps.Length];
         _narrowTargets = new float[plan.LinearSteps.Length];
-        _corrections = new float[plan.LinearSteps.Length];
+        _corrections = new float[plan.LinearSteps.Length + Vector256<float>.Count + 1];
+        _firstStep = new int[plan.PathLength / Vector256<float>.Count];
+        _stepAbove = new Vector256<int>[_firstStep.Length];
+        _fraction = new float[plan.PathLength];
+        int Below(int h) => Math.Max(0, Array.FindLastIndex(plan.LinearSteps, s => s <= h));
+        for (var v = 0; v < _firstStep.Length; v++)
+        {
+            var first = v * Vector256<float>.Count;
+            _firstStep[v] = Below(first);
+            _stepAbove[v] = Vector256.Create([.. Enumerable.Range(first, Vector256<float>.Count).Select(h => Math.Min(Vector256<float>.Count - 1, Below(h) - Below(first)))]);
+            for (var h = Math.Max(1, first); h < Math.Min(plan.Horizon, first + Vector256<float>.Count); h++)
+                _fraction[h] = (h - plan.LinearSteps[Below(h)]) / (float)(plan.LinearSteps[Below(h) + 1] - plan.LinearSteps[Below(h)]);
+        }
+    }
+
+    /// <summary>The next series' record is to be brought near while this one is worked on. All that is kept is where it stands: it may move or be gone.</summary>
+    public unsafe void Expect(ReadOnlySpan<float> record, int frames)
+    {
+        fixed (float* start = record)
+            _ahead = new Ahead((nint)start, frames);
     }
 
     public void Initialise(Span<float> record)
@@ -70,6 +96,7 @@ internal sealed class LinearExperts
         var levels = record.Slice(p.LinearLevel, p.Horizon);
         var changes = record.Slice(p.LinearChange, p.Horizon);
         var days = 0;
+        var (newest, newestValue) = (n % p.Horizon, n % p.RingLength);
         for (var s = 0; s < p.LinearSteps.Length; s++)
         {
             var h = p.LinearSteps[s];
@@ -81,13 +108,13 @@ internal sealed class LinearExperts
 
             // The profile as it stood at the origin: what days in between have changed is taken back.
             while (p.DayFrames > 0 && (days + 1) * p.DayFrames < h)
-                season -= changes[(n - (++days * p.DayFrames)) % p.Horizon];
-            _narrowTargets[s] = z - levels[(n - h) % p.Horizon] - season;
-            _wideTargets[s] = z - record[p.Ring + ((n - h) % p.RingLength)];
+                season -= changes[Back(newest, ++days * p.DayFrames, p.Horizon)];
+            _narrowTargets[s] = z - levels[Back(newest, h, p.Horizon)] - season;
+            _wideTargets[s] = z - record[p.Ring + Back(newestValue, h, p.RingLength)];
         }
 
-        _wide.Learn(Wide(record), n, _wideTargets);
-        _narrow.Learn(Narrow(record), n, _narrowTargets);
+        _wide.Learn(Wide(record), n, _wideTargets, AheadAt(p.LinearWide));
+        _narrow.Learn(Narrow(record), n, _narrowTargets, AheadAt(p.LinearNarrow));
     }
 
     /// <summary>Keeps what the frame did to the seasonal profile, for <see cref="Learn"/> and the inputs.</summary>
@@ -104,39 +131,62 @@ internal sealed class LinearExperts
         slow += 0.25f * _dayRate * (deviation - slow);
     }
 
-    /// <summary>Forecasts from the current frame and takes it as an origin to learn from.</summary>
+    /// <summary>
+    /// Forecasts from the current frame, for <see cref="Read"/>, and takes it as an origin to learn from. Right after <see cref="Learn"/>, while the
+    /// weights are near.
+    /// </summary>
     /// <param name="record">The series' record, updated.</param>
     /// <param name="n">The current frame's number.</param>
     /// <param name="phase">Its phase.</param>
     /// <param name="observed">Whether its value was observed; nothing is learnt from imputed origins.</param>
     /// <param name="covariates">What the covariates contribute, [C, features].</param>
+    public void Forecast(Span<float> record, int n, FramePhase phase, bool observed, ReadOnlySpan<float> covariates)
+    {
+        var p = _plan;
+        var steps = p.LinearSteps.Length;
+        var level = record[p.Scalars];
+        WriteWide(record, n, phase, level, covariates, _wideInputs);
+        WriteNarrow(record, n, _narrowInputs);
+        record[p.LinearLevel + (n % p.Horizon)] = level;
+        var wide = record.Slice(p.LinearForecast, steps);
+        if (!_wide.TryForecast(Wide(record), _wideInputs, wide, AheadAt(p.LinearWide)))
+            wide.Fill(float.NaN);
+        var narrow = record.Slice(p.LinearForecast + steps, steps);
+        if (!_narrow.TryForecast(Narrow(record), _narrowInputs, narrow, AheadAt(p.LinearNarrow)))
+            narrow.Fill(float.NaN);
+        _wide.Push(Wide(record), n, _wideInputs, observed, AheadAt(p.LinearWide));
+        _narrow.Push(Narrow(record), n, _narrowInputs, observed, AheadAt(p.LinearNarrow));
+        _ahead = default;
+    }
+
+    /// <summary>The latest forecasts.</summary>
+    /// <param name="record">The series' record.</param>
+    /// <param name="z">The current value.</param>
     /// <param name="profile">Level and seasonal profile at h = 1…K, at index h.</param>
     /// <param name="wide">Receives the wide expert's forecast for h = 1…K.</param>
     /// <param name="narrow">The narrow one's.</param>
     /// <returns>Whether each forecast is usable.</returns>
-    public (bool Wide, bool Narrow) Issue(Span<float> record, int n, FramePhase phase, bool observed, ReadOnlySpan<float> covariates, ReadOnlySpan<float> profile, Span<float> wide, Span<float> narrow)
+    public (bool Wide, bool Narrow) Read(ReadOnlySpan<float> record, float z, ReadOnlySpan<float> profile, Span<float> wide, Span<float> narrow)
     {
-        var p = _plan;
-        var level = record[p.Scalars];
-        var z = record[p.Ring + (n % p.RingLength)];
-        WriteWide(record, n, phase, level, covariates, _wideInputs);
-        WriteNarrow(record, n, _narrowInputs);
-        record[p.LinearLevel + (n % p.Horizon)] = level;
-
-        var hasWide = _wide.TryForecast(Wide(record), _wideInputs, _corrections);
+        var steps = _plan.LinearSteps;
+        var corrections = record.Slice(_plan.LinearForecast, steps.Length);
+        var hasWide = !float.IsNaN(corrections[0]);
         if (hasWide)
         {
             // Its base is the current value; the path is written as a correction to the profile, which is what may be interpolated.
-            for (var s = 0; s < _corrections.Length; s++)
-                _corrections[s] += z - profile[p.LinearSteps[s]];
+            for (var s = 0; s < steps.Length; s++)
+                _corrections[s] = corrections[s] + (z - profile[steps[s]]);
             Interpolate(profile, wide);
         }
 
-        var hasNarrow = _narrow.TryForecast(Narrow(record), _narrowInputs, _corrections);
+        corrections = record.Slice(_plan.LinearForecast + steps.Length, steps.Length);
+        var hasNarrow = !float.IsNaN(corrections[0]);
         if (hasNarrow)
+        {
+            corrections.CopyTo(_corrections);
             Interpolate(profile, narrow);
-        _wide.Push(Wide(record), n, _wideInputs, observed);
-        _narrow.Push(Narrow(record), n, _narrowInputs, observed);
+        }
+
         return (hasWide, hasNarrow);
     }
 
@@ -170,19 +220,19 @@ internal sealed class LinearExperts
     /// <summary>Profile plus correction, which is linear in h between the steps that are learnt.</summary>
     private void Interpolate(ReadOnlySpan<float> profile, Span<float> path)
     {
-        var steps = _plan.LinearSteps;
-        for (var s = 0; s < steps.Length; s++)
+        for (var v = 0; v < _firstStep.Length; v++)
         {
-            var h = steps[s];
-            path[h] = profile[h] + _corrections[s];
-            if (s == 0)
-                continue;
-            var from = steps[s - 1];
-            var slope = (_corrections[s] - _corrections[s - 1]) / (h - from);
-            for (var i = from + 1; i < h; i++)
-                path[i] = profile[i] + (_corrections[s - 1] + ((i - from) * slope));
+            var h = v * Vector256<float>.Count;
+            var low = Vector256.ShuffleNative(Vector256.Create(_corrections, _firstStep[v]), _stepAbove[v]);
+            var next = Vector256.ShuffleNative(Vector256.Create(_corrections, _firstStep[v] + 1), _stepAbove[v]);
+            (Vector256.Create(profile[h..]) + (low + (Vector256.Create(_fraction, h) * (next - low)))).CopyTo(path[h..]);
         }
     }
+
+    /// <summary>Where in a ring the entry stands that is <paramref name="lag"/> before one at <paramref name="newest"/>; at most a turn.</summary>
+    private static int Back(int newest, int lag, int length) => newest - lag + (lag > newest ? length : 0);
+
+    private Ahead AheadAt(int section) => _ahead.Address == 0 ? default : _ahead with { Address = _ahead.Address + (section * sizeof(float)) };
 
     private void WriteWide(ReadOnlySpan<float> record, int n, FramePhase phase, float level, ReadOnlySpan<float> covariates, Span<float> x)
     {
@@ -195,11 +245,14 @@ internal sealed class LinearExperts
             _calendar.AsSpan((4 * p.DayFrames) + (4 * phase.WeekPhase), 4).CopyTo(x[5..]);
         covariates.CopyTo(x[WideUnitless..]);
         var at = WideUnitless + covariates.Length;
-        x[at++] = Math.Clamp(record[p.LinearMean], -LargestInput, LargestInput);
+        x[at++] = record[p.LinearMean];
         for (var k = 0; k < ForecastPlan.WideDeviations; k++)
             x[at++] = Deviation(record, n, k);
+        var ring = record.Slice(p.Ring, p.RingLength);
+        var newest = n % p.RingLength;
         foreach (var lag in p.LinearLags)
-            x[at++] = lag <= n ? Math.Clamp(record[p.Ring + ((n - lag) % p.RingLength)] - level, -LargestInput, LargestInput) : 0;
+            x[at++] = lag <= n ? ring[Back(newest, lag, ring.Length)] - level : 0;
+        RecursiveLeastSquares.Round(x);
     }
 
     private void WriteNarrow(ReadOnlySpan<float> record, int n, Span<float> x)
@@ -207,15 +260,16 @@ internal sealed class LinearExperts
         var p = _plan;
         x.Clear();
         x[0] = Constant;
-        x[1] = Math.Clamp(record[p.LinearMean], -LargestInput, LargestInput);
-        x[2] = Math.Clamp(record[p.LinearMean + 1], -LargestInput, LargestInput);
+        x[1] = record[p.LinearMean];
+        x[2] = record[p.LinearMean + 1];
         var at = 3;
         foreach (var lag in p.LinearDeviationLags)
             x[at++] = Deviation(record, n, lag);
+        RecursiveLeastSquares.Round(x);
     }
 
     private float Deviation(ReadOnlySpan<float> record, int n, int lag) =>
-        lag <= n ? Math.Clamp(record[_plan.LinearDeviation + ((n - lag) % _plan.LinearHistory)], -LargestInput, LargestInput) : 0;
+        lag <= n ? record[_plan.LinearDeviation + ((n - lag) % _plan.LinearHistory)] : 0;
 
     private Span<float> Wide(Span<float> record) => record[_plan.LinearWide.._plan.LinearNarrow];
 

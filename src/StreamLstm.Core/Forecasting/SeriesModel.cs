@@ -162,7 +162,7 @@ public sealed class SeriesModel
     /// The median's offset is to find a lasting skew only: at the bounds' rate it runs after errors that overlapping horizons share,
     /// which cost 4 to 6 % of the squared error a day ahead and of the absolute error too.
     /// </summary>
-    private const float MedianShare = 0.03f;
+    private const float MedianShare = 0.01f;
     private const float BaselineRate = 0.02f;
     private const float LossCap = 36;
     private const float MinimumScale = 1e-3f;
@@ -199,6 +199,9 @@ public sealed class SeriesModel
     private readonly int _basis;
     private readonly int _linearBasis;
 
+    /// <summary>A quantity by knot in a vector.</summary>
+    private const int Lanes = ForecastPlan.MostKnots;
+
     // Scratch of one Issue call, [K + 1] each; index = horizon step.
     private readonly float[] _seasonalPath;
     private readonly float[] _mixPath;
@@ -219,6 +222,10 @@ public sealed class SeriesModel
     private readonly Vector256<int> _ownKnot;
     private readonly Vector256<int> _nextKnot;
     private readonly Vector256<int> _dayLag;
+    private readonly Vector256<float> _isKnot;
+    private readonly int[] _dayLags;
+    private readonly int[] _weekLags;
+    private readonly float[] _fields;
 
     public SeriesModel(ForecastPlan plan)
     {
@@ -232,12 +239,16 @@ public sealed class SeriesModel
         _expertPath = new float[plan.PathLength];
         _recurrentPath = new float[plan.PathLength];
         _scalePath = new float[plan.PathLength];
-        _hourScales = new float[plan.Knots.Length * plan.HourBins];
+        _hourScales = new float[(plan.HourBins * Lanes) + 1];
         _boundPaths = [.. plan.Quantiles.Select(_ => new float[plan.PathLength])];
         _profilePath = new float[plan.PathLength];
         _linearPath = new float[plan.PathLength];
         _deviationPath = new float[plan.PathLength];
-        _hourOf = [.. Enumerable.Range(0, Math.Max(1, plan.DayFrames)).Select(d => HourBin(new FramePhase(d, 0)))];
+        _hourOf = [.. Enumerable.Range(0, Math.Max(1, plan.DayFrames)).Select(d => Lanes * HourBin(new FramePhase(d, 0)))];
+        _dayLags = [.. plan.Knots.Select(h => ForecastPlan.SeasonLag(plan.DayFrames, h))];
+        _weekLags = [.. plan.Knots.Select(h => ForecastPlan.SeasonLag(plan.WeekFrames, h))];
+        _fields = new float[(plan.PendingStride + 3) * Lanes];
+        _isKnot = Vector256.LessThan(Vector256<int>.Indices, Vector256.Create(plan.Knots.Length)).AsSingle();
         int Lane(int i) => Math.Min(i, plan.Knots.Length - 1);
         _ownKnot = Vector256.Create([.. Enumerable.Range(0, ForecastPlan.MostKnots).Select(Lane)]);
         _nextKnot = Vector256.Create([.. Enumerable.Range(1, ForecastPlan.MostKnots).Select(Lane)]);
@@ -303,13 +314,28 @@ public sealed class SeriesModel
     /// Asks for a record to be brought near, while another is worked on: with thousands of streams every record comes from main memory, and
     /// its parts are read in an order that the processor doesn't foresee.
     /// </summary>
-    public static unsafe void Prefetch(ReadOnlySpan<float> record)
+    /// <param name="next">The record that comes after the one that is worked on now, or empty.</param>
+    /// <param name="beyond">The one after that, or empty.</param>
+    public unsafe void Prefetch(ReadOnlySpan<float> next, ReadOnlySpan<float> beyond)
     {
-        if (!Sse.IsSupported)
+        if (!Sse.IsSupported || next.IsEmpty)
             return;
-        fixed (float* start = record)
+        var words = next.Length;
+        if (_linear is not null)
         {
-            for (var i = 0; i < record.Length; i += 16)
+            // The linear experts' part is asked for piece by piece while this record's is worked on: all at once is more than can be under way.
+            words = _plan.LinearWide;
+            _linear.Expect(next, MemoryMarshal.Cast<float, int>(next.Slice(_plan.Integers, 16))[IntCount]);
+            fixed (float* start = beyond)
+            {
+                if (beyond.Length > 0)
+                    Sse.Prefetch0(start + _plan.Integers);
+            }
+        }
+
+        fixed (float* start = next)
+        {
+            for (var i = 0; i < words; i += 16)
                 Sse.Prefetch1(start + i);
         }
     }
@@ -448,20 +474,40 @@ public sealed class SeriesModel
         }
     }
 
-    /// <summary>Writes the network's inputs [I] for the current frame; differences are relative to it, clipped to ±8.</summary>
+    /// <summary>
+    /// Prepares the forecast from the current frame: the linear experts' share of it, kept in the record, and the network's inputs [I]; differences are
+    /// relative to the frame, clipped to ±8.
+    /// </summary>
     /// <param name="covariates">What the covariates contribute, [C, features].</param>
-    public void WriteInputs(ReadOnlySpan<float> record, FramePhase phase, bool imputed, ReadOnlySpan<float> covariates, Span<float> inputs)
+    public void WriteInputs(Span<float> record, FramePhase phase, bool imputed, ReadOnlySpan<float> covariates, Span<float> inputs)
     {
         var p = _plan;
+        var ints = Integers(record);
+        if (ints[IntCount] > 0)
+            _linear?.Forecast(record, ints[IntCount] - 1, phase, ints[IntImputed] == 0, covariates);
         var z = At(record, 1);
         var at = 0;
         inputs[at++] = z;
         inputs[at++] = 2 * (z - Lag(record, 1, z));
         at = WriteSeasonInputs(record, p.DayFrames, z, inputs, at);
         at = WriteSeasonInputs(record, p.WeekFrames, z, inputs, at);
+        // The seasonal forecast at the window's steps, φ^h step by step.
         var phi = Phi(record);
+        var error = record[p.Scalars + FltSeasonalError];
+        var level = record[p.Scalars + FltLevel];
+        var (reached, stride, fade) = (0, 0, 1f);
         foreach (var h in p.Window)
-            inputs[at++] = SeasonalForecast(record, phase, h, phi) - z;
+        {
+            if (h - reached != stride)
+            {
+                stride = h - reached;
+                fade = Power(phi, stride);
+            }
+
+            reached = h;
+            error *= fade;
+            inputs[at++] = level + SeasonAhead(record, phase, h) + error - z;
+        }
 
         var calendar = inputs.Slice(at, 10);
         calendar.Clear();
@@ -478,8 +524,12 @@ public sealed class SeriesModel
         inputs[at++] = imputed ? 0 : 1;
         covariates.CopyTo(inputs[at..]);
         at += covariates.Length;
-        for (var i = 0; i < at; i++)
-            inputs[i] = Math.Clamp(inputs[i], -8, 8);
+        var clipped = inputs[..at];
+        var v = 0;
+        for (; v + Lanes <= at; v += Lanes)
+            Vector256.Max(Vector256.Min(Vector256.Create(clipped[v..]), Vector256.Create(8f)), Vector256.Create(-8f)).CopyTo(clipped[v..]);
+        for (; v < at; v++)
+            clipped[v] = Math.Clamp(clipped[v], -8, 8);
     }
 
     /// <summary>Issues the forecast from the current frame and keeps what later frames will be scored and calibrated against.</summary>
@@ -488,8 +538,7 @@ public sealed class SeriesModel
     /// <param name="recurrent">The network's outputs [K], corrections to <see cref="RecurrentBase"/>; empty if there is no network.</param>
     /// <param name="forecast">Receives [K, Q] in the input's unit, or empty if only the state is wanted.</param>
     /// <param name="experts">Receives every expert's forecast [M, K] in the input's unit, NaN where it has none; or empty.</param>
-    /// <param name="covariates">What the covariates contribute, [C, features].</param>
-    public void Issue(Span<float> record, FramePhase phase, ReadOnlySpan<float> recurrent, ReadOnlySpan<float> covariates, Span<float> forecast, Span<float> experts = default)
+    public void Issue(Span<float> record, FramePhase phase, ReadOnlySpan<float> recurrent, Span<float> forecast, Span<float> experts = default)
     {
         var p = _plan;
         var k = p.Horizon;
@@ -499,7 +548,7 @@ public sealed class SeriesModel
         SeasonalPath(record, phase);
         ScalePath(record, phase);
         // A linear expert whose forecast explodes is out of the mixture at once, before its losses could tell; one that only runs away is held.
-        var (linear, deviation) = (n >= 0 ? _linear : null)?.Issue(record, n, phase, Integers(record)[IntImputed] == 0, covariates, _profilePath, _linearPath, _deviationPath) ?? default;
+        var (linear, deviation) = (n >= 0 ? _linear : null)?.Read(record, z, _profilePath, _linearPath, _deviationPath) ?? default;
         var grown = Integers(record)[IntObserved] >= _linearBasis;
         linear &= grown;
         deviation &= grown;
@@ -513,8 +562,12 @@ public sealed class SeriesModel
         Array.Clear(_mixPath);
         experts.Fill(float.NaN);
         Mix(record, Expert.Seasonal, _seasonalPath, experts);
-        Array.Fill(_expertPath, z);
-        Mix(record, Expert.Last, _expertPath, experts);
+        if (IsUsed(Expert.Last) || experts.Length > 0)
+        {
+            Array.Fill(_expertPath, z);
+            Mix(record, Expert.Last, _expertPath, experts);
+        }
+
         if (IsUsed(Expert.Day) || (experts.Length > 0 && p.DayFrames > 0))
         {
             NaivePath(record, p.DayFrames, z);
@@ -531,8 +584,13 @@ public sealed class SeriesModel
         _recurrentBase = deviation ? _deviationPath : _seasonalPath;
         if (recurrent.Length > 0)
         {
-            for (var h = 1; h <= k; h++)
-                _recurrentPath[h] = _recurrentBase[h] + recurrent[h - 1];
+            var path = _recurrentPath.AsSpan(1, k);
+            var corrected = _recurrentBase.AsSpan(1, k);
+            var h = 0;
+            for (; h + Lanes <= k; h += Lanes)
+                (Vector256.Create(corrected[h..]) + Vector256.Create(recurrent[h..])).CopyTo(path[h..]);
+            for (; h < k; h++)
+                path[h] = corrected[h] + recurrent[h];
             Hold(_recurrentPath, least, most);
             Mix(record, Expert.Recurrent, _recurrentPath, experts);
         }
@@ -546,8 +604,8 @@ public sealed class SeriesModel
         for (var i = 0; i < q; i++)
         {
             var bound = _boundPaths[i];
-            var low = Lanes(record, p.Offsets + (i * p.Knots.Length));
-            var change = Vector256.Shuffle(low, _nextKnot) - low;
+            var low = Spread(record, p.Offsets + (i * p.Knots.Length));
+            var change = Vector256.ShuffleNative(low, _nextKnot) - low;
             for (var h = 0; h < bound.Length; h += Vector256<float>.Count)
             {
                 var offset = Interpolated(low, change, h);
@@ -555,10 +613,10 @@ public sealed class SeriesModel
                 // Quantiles must not cross: each is at least the one below it.
                 (i == 0 ? b : Vector256.Max(b, Vector256.Create(_boundPaths[i - 1], h))).CopyTo(bound, h);
             }
-
-            if (forecast.Length > 0)
-                Denormalise(bound.AsSpan(1, k), d[DblOffset], d[DblScale], forecast, i, q);
         }
+
+        if (forecast.Length > 0)
+            Denormalise(d[DblOffset], d[DblScale], forecast);
 
         for (var j = 0; j < p.Knots.Length; j++)
         {
@@ -580,17 +638,31 @@ public sealed class SeriesModel
     private Vector256<float> Interpolated(Vector256<float> low, Vector256<float> change, int h)
     {
         var below = Vector256.Create(_plan.Below, h);
-        return Vector256.Shuffle(low, below) + (Vector256.Create(_plan.Fraction, h) * Vector256.Shuffle(change, below));
+        return Vector256.ShuffleNative(low, below) + (Vector256.Create(_plan.Fraction, h) * Vector256.ShuffleNative(change, below));
     }
 
-    /// <summary>Writes offset + unit·bound, in double, as quantile <paramref name="i"/> of the forecast [K, Q].</summary>
-    private static void Denormalise(ReadOnlySpan<float> bound, double offset, double unit, Span<float> forecast, int i, int q)
+    /// <summary>Writes offset + unit·bound, in double, of every quantile as the forecast [K, Q].</summary>
+    private void Denormalise(double offset, double unit, Span<float> forecast)
     {
-        var at = i;
-        foreach (var b in bound)
+        var q = _boundPaths.Length;
+        var (offsets, units) = (Vector256.Create(offset), Vector256.Create(unit));
+        for (var i = 0; i < q; i++)
         {
-            forecast[at] = (float)(offset + (unit * b));
-            at += q;
+            var bound = _boundPaths[i].AsSpan(1, _plan.Horizon);
+            var at = i;
+            var h = 0;
+            for (; h + 4 <= bound.Length; h += 4, at += 4 * q)
+            {
+                var (low, high) = Vector256.Widen(Vector256.Create(Vector128.Create(bound[h..]), default));
+                var four = Vector256.Narrow(offsets + (units * low), high).GetLower();
+                forecast[at] = four[0];
+                forecast[at + q] = four[1];
+                forecast[at + (2 * q)] = four[2];
+                forecast[at + (3 * q)] = four[3];
+            }
+
+            for (; h < bound.Length; h++, at += q)
+                forecast[at] = (float)(offset + (unit * bound[h]));
         }
     }
 
@@ -659,7 +731,7 @@ public sealed class SeriesModel
             return default;
 
         var basis = ints[IntObserved] >= _basis;
-        var scale = ErrorScale(record, 0, bin);
+        var scale = ErrorScales(record, bin)[0];
         var reserve = Elementary.Exp(record[p.Scalars + FltReserve]);
         var up = reserve * TailCalibrator.Bound(Tail(record, 0), _logRatio);
         var down = reserve * TailCalibrator.Bound(Tail(record, 1), _logRatio);
@@ -706,98 +778,137 @@ public sealed class SeriesModel
         return basis ? score with { Score = best, Kind = best > 1 ? kind : AnomalyKind.None, Direction = direction } : score;
     }
 
+    /// <summary>
+    /// Judges the forecasts whose target has arrived, one of each knot: the experts' losses, the hedge's sharpness, scale, width and offsets of the
+    /// intervals. All knots at once, one in each lane.
+    /// </summary>
     private void Calibrate(Span<float> record, float z, int bin, SkillSums? skill)
     {
         var p = _plan;
         var q = p.Quantiles.Length;
+        var knots = p.Knots.Length;
         var n = Integers(record)[IntCount];
-        var basis = Integers(record)[IntObserved] >= _basis;
-        for (var j = 0; j < p.Knots.Length; j++)
+        // By field and knot: the forecasts in the order they are kept in, then the naive ones.
+        var fields = _fields;
+        var (lastAt, dayAt, weekAt) = (p.PendingStride, p.PendingStride + 1, p.PendingStride + 2);
+        var ring = record.Slice(p.Ring, p.RingLength);
+        var newest = n % ring.Length;
+        for (var j = 0; j < knots; j++)
         {
+            var forecast = record.Slice(p.Pending + p.PendingSlot(j, n), p.PendingStride);
+            for (var f = 0; f < forecast.Length; f++)
+                fields[(f * Lanes) + j] = forecast[f];
             var h = p.Knots[j];
-            var slot = p.PendingSlot(j, n);
-            var mix = record[p.PendingMix + slot];
-            if (float.IsNaN(mix))
-                continue;
-            ref var count = ref record[p.LossCount + j];
-            ref var recurrentCount = ref record[p.LossCount + p.Knots.Length + j];
-            ref var linearCount = ref record[p.LossCount + (2 * p.Knots.Length) + j];
-            var error = Math.Abs(z - mix);
-            var dayNaive = p.DayFrames > 0 && n >= ForecastPlan.SeasonLag(p.DayFrames, h) ? At(record, ForecastPlan.SeasonLag(p.DayFrames, h)) : float.NaN;
-            var bounds = record.Slice(p.PendingBounds + slot, q);
-            if (skill is not null && basis && !float.IsNaN(dayNaive))
-                skill.Add(j, Math.Abs(z - bounds[p.MedianIndex]), Math.Abs(z - dayNaive), z >= bounds[0] && z <= bounds[q - 1]);
+            fields[(lastAt * Lanes) + j] = h <= n ? ring[Back(newest, h, ring.Length)] : z;
+            fields[(dayAt * Lanes) + j] = p.DayFrames > 0 && _dayLags[j] <= n ? ring[Back(newest, _dayLags[j], ring.Length)] : float.NaN;
+            fields[(weekAt * Lanes) + j] = p.WeekFrames > 0 && _weekLags[j] <= n ? ring[Back(newest, _weekLags[j], ring.Length)] : float.NaN;
+        }
 
-            // Hedge losses.
-            var rate = Math.Max(1 / (count + 2), _lossRate);
-            LearnLoss(record, j, Expert.Seasonal, z - record[p.PendingSeasonal + slot], rate);
-            LearnLoss(record, j, Expert.Last, z - Lag(record, h - 1, z), rate);
-            if (!float.IsNaN(dayNaive))
-                LearnLoss(record, j, Expert.Day, z - dayNaive, rate);
-            if (p.WeekFrames > 0 && n >= ForecastPlan.SeasonLag(p.WeekFrames, h))
-                LearnLoss(record, j, Expert.Week, z - At(record, ForecastPlan.SeasonLag(p.WeekFrames, h)), rate);
-            var recurrent = record[p.PendingRecurrent + slot];
-            if (!float.IsNaN(recurrent))
+        var mix = Field(0);
+        var valid = Vector256.Equals(mix, mix) & _isKnot;
+        if (skill is not null && Integers(record)[IntObserved] >= _basis)
+        {
+            for (var j = 0; j < knots; j++)
             {
-                LearnLoss(record, j, Expert.Recurrent, z - recurrent, Math.Max(1 / (recurrentCount + 2), _lossRate));
-                recurrentCount = Math.Min(recurrentCount + 1, 1e6f);
+                var (low, high) = (fields[(3 * Lanes) + j], fields[((2 + q) * Lanes) + j]);
+                if (!float.IsNaN(mix[j]) && !float.IsNaN(fields[(dayAt * Lanes) + j]))
+                    skill.Add(j, Math.Abs(z - fields[((3 + p.MedianIndex) * Lanes) + j]), Math.Abs(z - fields[(dayAt * Lanes) + j]), z >= low && z <= high);
             }
+        }
 
-            if (_linear is not null)
-            {
-                var linearRate = Math.Max(1 / (linearCount + 2), _lossRate);
-                var linear = record[p.PendingLinear + slot];
-                var deviation = record[p.PendingDeviation + slot];
-                if (!float.IsNaN(linear))
-                    LearnLoss(record, j, Expert.Linear, z - linear, linearRate);
-                if (!float.IsNaN(deviation))
-                    LearnLoss(record, j, Expert.Deviation, z - deviation, linearRate);
-                if (!float.IsNaN(linear) || !float.IsNaN(deviation))
-                    linearCount = Math.Min(linearCount + 1, 1e6f);
-            }
+        // Hedge losses.
+        var value = Vector256.Create(z);
+        var one = Vector256<float>.One;
+        var most = Vector256.Create(1e6f);
+        var count = Table(record, p.LossCount);
+        Keep(record, p.LossCount, Vector256.Min(count + one, most), valid, count);
+        var rate = Vector256.Max(one / (count + Vector256.Create(2f)), Vector256.Create(_lossRate));
+        var least = Vector256.Create(float.MaxValue);
+        LearnLoss(record, Expert.Seasonal, value - Field(1), rate, valid, ref least);
+        LearnLoss(record, Expert.Last, value - Field(lastAt), rate, valid, ref least);
+        LearnLoss(record, Expert.Day, value - Field(dayAt), rate, valid, ref least);
+        LearnLoss(record, Expert.Week, value - Field(weekAt), rate, valid, ref least);
+        var recurrent = Field(2);
+        var hasRecurrent = Vector256.Equals(recurrent, recurrent) & valid;
+        var ownCount = Table(record, p.LossCount + knots);
+        Keep(record, p.LossCount + knots, Vector256.Min(ownCount + one, most), hasRecurrent, ownCount);
+        LearnLoss(record, Expert.Recurrent, value - recurrent, Vector256.Max(one / (ownCount + Vector256.Create(2f)), Vector256.Create(_lossRate)), hasRecurrent, ref least);
+        if (_linear is not null)
+        {
+            var (linear, deviation) = (Field(3 + q), Field(4 + q));
+            var either = (Vector256.Equals(linear, linear) | Vector256.Equals(deviation, deviation)) & valid;
+            ownCount = Table(record, p.LossCount + (2 * knots));
+            Keep(record, p.LossCount + (2 * knots), Vector256.Min(ownCount + one, most), either, ownCount);
+            var ownRate = Vector256.Max(one / (ownCount + Vector256.Create(2f)), Vector256.Create(_lossRate));
+            LearnLoss(record, Expert.Linear, value - linear, ownRate, valid, ref least);
+            LearnLoss(record, Expert.Deviation, value - deviation, ownRate, valid, ref least);
+        }
+        else
+        {
+            least = Vector256.Min(least, Vector256.Min(Table(record, p.Loss + ((int)Expert.Linear * knots)), Table(record, p.Loss + ((int)Expert.Deviation * knots))));
+        }
 
-            LearnSharpness(record, j, z - mix, rate);
+        // The hedge's sharpness follows how far the mixture is behind its best member.
+        var error = value - mix;
+        var loss = Table(record, p.MixLoss);
+        var newLoss = loss + (rate * (Vector256.Min(error * error, Vector256.Create(LossCap)) - loss));
+        Keep(record, p.MixLoss, newLoss, valid, loss);
+        var sharpness = Table(record, p.Sharpness);
+        var behind = (newLoss / Vector256.Max(least, Vector256.Create(1e-9f))) - one;
+        var change = Vector256.Min(Vector256.Max(behind - Vector256.Create(ToleratedLag), Vector256<float>.Zero), Vector256.Create(0.1f));
+        var sharper = sharpness * (one + (Vector256.Create(SharpnessStep) * change) - Vector256.Create(SharpnessLoss));
+        Keep(record, p.Sharpness, Vector256.Min(Vector256.Max(sharper, one), Vector256.Create(MostSharpness)), valid, sharpness);
 
-            // Interval scale and offsets.
-            var scale = ErrorScale(record, j, bin);
-            var capped = Math.Min(error, 12 * scale);
-            ref var mean = ref record[p.ErrorMean + j];
-            mean += Math.Max(1 / (count + 8), _errorRate) * (capped - mean);
-            ref var hour = ref record[p.HourError + (j * p.HourBins) + bin];
-            ref var hourCount = ref record[p.HourCount + (j * p.HourBins) + bin];
-            hourCount = Math.Min(hourCount + 1, 1e6f);
-            hour += Math.Max(1 / (hourCount + 1), _hourRate) * (capped - hour);
-            ref var fast = ref record[p.ErrorFast + j];
-            fast += _fastRate * ((capped / scale) - fast);
-            ref var width = ref record[p.HourWidth + (j * p.HourBins) + bin];
-            var outside = z < bounds[0] || z > bounds[q - 1] ? 1 : 0;
-            var expected = p.Quantiles[0] + 1 - p.Quantiles[q - 1];
-            width = Math.Clamp((width * (1 + (HourWidthRate * (outside - expected)))) + (HourWidthDecay * (1 - width)), 1 / MostHourWidth, MostHourWidth);
-            var step = count < 200 ? 0.04f : 0.015f;
-            for (var i = 0; i < q; i++)
-                record[p.Offsets + (i * p.Knots.Length) + j] += (i == p.MedianIndex ? MedianShare * step : step) * (p.Quantiles[i] - (z < bounds[i] ? 1 : 0));
-            count = Math.Min(count + 1, 1e6f);
+        // Scale, width and offsets of the intervals.
+        var scale = ErrorScales(record, bin);
+        var capped = Vector256.Min(Vector256.Abs(error), Vector256.Create(12f) * scale);
+        var mean = Table(record, p.ErrorMean);
+        Keep(record, p.ErrorMean, mean + (Vector256.Max(one / (count + Vector256.Create(8f)), Vector256.Create(_errorRate)) * (capped - mean)), valid, mean);
+        var hourCount = Table(record, p.HourCount + (bin * knots));
+        var newHourCount = Vector256.Min(hourCount + one, most);
+        Keep(record, p.HourCount + (bin * knots), newHourCount, valid, hourCount);
+        var hour = Table(record, p.HourError + (bin * knots));
+        Keep(record, p.HourError + (bin * knots), hour + (Vector256.Max(one / (newHourCount + one), Vector256.Create(_hourRate)) * (capped - hour)), valid, hour);
+        var fast = Table(record, p.ErrorFast);
+        Keep(record, p.ErrorFast, fast + (Vector256.Create(_fastRate) * ((capped / scale) - fast)), valid, fast);
+        var outside = (Vector256.LessThan(value, Field(3)) | Vector256.GreaterThan(value, Field(2 + q))) & one;
+        var expected = Vector256.Create(p.Quantiles[0] + 1 - p.Quantiles[q - 1]);
+        var width = Table(record, p.HourWidth + (bin * knots));
+        var newWidth = (width * (one + (Vector256.Create(HourWidthRate) * (outside - expected)))) + (Vector256.Create(HourWidthDecay) * (one - width));
+        Keep(record, p.HourWidth + (bin * knots), Vector256.Min(Vector256.Max(newWidth, Vector256.Create(1 / MostHourWidth)), Vector256.Create(MostHourWidth)), valid, width);
+        var step = Vector256.ConditionalSelect(Vector256.LessThan(count, Vector256.Create(200f)), Vector256.Create(0.04f), Vector256.Create(0.015f));
+        for (var i = 0; i < q; i++)
+        {
+            var offset = Table(record, p.Offsets + (i * knots));
+            var below = Vector256.LessThan(value, Field(3 + i)) & one;
+            var share = i == p.MedianIndex ? Vector256.Create(MedianShare) * step : step;
+            Keep(record, p.Offsets + (i * knots), offset + (share * (Vector256.Create(p.Quantiles[i]) - below)), valid, offset);
         }
     }
 
-    private void LearnSharpness(Span<float> record, int knot, float error, float rate)
+    /// <summary>L += rate·(min(e², cap) − L) where the expert said something; <paramref name="least"/> follows the least loss.</summary>
+    private void LearnLoss(Span<float> record, Expert expert, Vector256<float> error, Vector256<float> rate, Vector256<float> valid, ref Vector256<float> least)
     {
-        var p = _plan;
-        ref var loss = ref record[p.MixLoss + knot];
-        loss += rate * (Math.Min(error * error, LossCap) - loss);
-        var least = float.MaxValue;
-        for (var m = 0; m < ForecastPlan.Experts; m++)
-            least = Math.Min(least, record[p.Loss + (m * p.Knots.Length) + knot]);
-        ref var sharpness = ref record[p.Sharpness + knot];
-        var behind = (loss / Math.Max(least, 1e-9f)) - 1;
-        sharpness = Math.Clamp(sharpness * (1 + (SharpnessStep * Math.Clamp(behind - ToleratedLag, 0, 0.1f)) - SharpnessLoss), 1, MostSharpness);
+        var at = _plan.Loss + ((int)expert * _plan.Knots.Length);
+        var loss = Table(record, at);
+        var learnt = Vector256.ConditionalSelect(valid & Vector256.Equals(error, error), loss + (rate * (Vector256.Min(error * error, Vector256.Create(LossCap)) - loss)), loss);
+        learnt.CopyTo(record[at..]);
+        least = Vector256.Min(least, learnt);
     }
 
-    private void LearnLoss(Span<float> record, int knot, Expert expert, float error, float rate)
-    {
-        ref var loss = ref record[_plan.Loss + ((int)expert * _plan.Knots.Length) + knot];
-        loss += rate * (Math.Min(error * error, LossCap) - loss);
-    }
+    private Vector256<float> Field(int f) => Vector256.Create(_fields, f * Lanes);
+
+    /// <summary>
+    /// A table by knot; lanes beyond the knots hold what comes after it, and are written back as they were: what was read is kept before anything
+    /// else is.
+    /// </summary>
+    private static Vector256<float> Table(ReadOnlySpan<float> record, int at) => Vector256.Create(record[at..]);
+
+    private static void Keep(Span<float> record, int at, Vector256<float> value, Vector256<float> where, Vector256<float> otherwise) =>
+        Vector256.ConditionalSelect(where, value, otherwise).CopyTo(record[at..]);
+
+    /// <summary>Where in a ring the entry stands that is <paramref name="lag"/> before one at <paramref name="newest"/>; at most a turn.</summary>
+    private static int Back(int newest, int lag, int length) => newest - lag + (lag > newest ? length : 0);
 
     private void LearnSeason(Span<float> record, float z, FramePhase phase, bool anomaly)
     {
@@ -918,7 +1029,9 @@ public sealed class SeriesModel
         var delta = bounded - d[DblMean];
         d[DblMean] += rate * delta;
         d[DblVariance] = (1 - rate) * (d[DblVariance] + (rate * delta * delta));
-        if (observed < ints[IntRebaseAt])
+        // Solar power begins at night: a unit that the first day outgrows is replaced at once, or all that is learnt meanwhile is learnt from clipped values.
+        var outgrown = observed <= 2 * season && d[DblVariance] > 4 * d[DblScale] * d[DblScale];
+        if (observed < ints[IntRebaseAt] && !outgrown)
             return;
         ints[IntRebaseAt] = Math.Min(observed * 2, observed + (7 * season));
         var scale = Math.Max(Math.Sqrt(d[DblVariance]), LeastScale(d));
@@ -991,8 +1104,8 @@ public sealed class SeriesModel
     {
         var p = _plan;
         var knots = p.Knots.Length;
-        var provenRecurrent = Vector256.GreaterThanOrEqual(Lanes(record, p.LossCount + knots), Vector256.Create((float)ProvenAfter));
-        var provenLinear = Vector256.GreaterThanOrEqual(Lanes(record, p.LossCount + (2 * knots)), Vector256.Create((float)ProvenAfter));
+        var provenRecurrent = Vector256.GreaterThanOrEqual(Spread(record, p.LossCount + knots), Vector256.Create((float)ProvenAfter));
+        var provenLinear = Vector256.GreaterThanOrEqual(Spread(record, p.LossCount + (2 * knots)), Vector256.Create((float)ProvenAfter));
         Span<Vector256<float>> usable =
         [
             Vector256<float>.AllBitsSet,
@@ -1005,13 +1118,13 @@ public sealed class SeriesModel
         ];
         var least = Vector256.Create(float.MaxValue);
         for (var m = 0; m < ForecastPlan.Experts; m++)
-            least = Vector256.ConditionalSelect(usable[m], Vector256.Min(least, Lanes(record, p.Loss + (m * knots))), least);
+            least = Vector256.ConditionalSelect(usable[m], Vector256.Min(least, Spread(record, p.Loss + (m * knots))), least);
         least = Vector256.Max(least, Vector256.Create(1e-9f));
-        var rate = HedgeRate * Lanes(record, p.Sharpness);
+        var rate = HedgeRate * Spread(record, p.Sharpness);
         var total = Vector256<float>.Zero;
         for (var m = 0; m < ForecastPlan.Experts; m++)
         {
-            var exponent = rate * ((Lanes(record, p.Loss + (m * knots)) / least) - Vector256<float>.One);
+            var exponent = rate * ((Spread(record, p.Loss + (m * knots)) / least) - Vector256<float>.One);
             usable[m] &= Vector256.LessThan(exponent, Vector256.Create(LeastWeight));
             var w = Vector256.EqualsAll(usable[m], Vector256<float>.Zero) ? Vector256<float>.Zero : VectorElementary.Exp<Simd256, Vector256<float>>(-exponent) & usable[m];
             _knotWeights[m] = w;
@@ -1023,7 +1136,7 @@ public sealed class SeriesModel
     }
 
     /// <summary>A table by knot in lanes; lanes beyond the knots repeat the last.</summary>
-    private Vector256<float> Lanes(ReadOnlySpan<float> record, int at) => Vector256.Shuffle(Vector256.Create(record[at..]), _ownKnot);
+    private Vector256<float> Spread(ReadOnlySpan<float> record, int at) => Vector256.ShuffleNative(Vector256.Create(record[at..]), _ownKnot);
 
     private bool IsUsed(Expert expert) => !Vector256.EqualsAll(_knotWeights[(int)expert], Vector256<float>.Zero);
 
@@ -1042,7 +1155,7 @@ public sealed class SeriesModel
         if (!IsUsed(expert))
             return;
         var low = _knotWeights[(int)expert];
-        var change = Vector256.Shuffle(low, _nextKnot) - low;
+        var change = Vector256.ShuffleNative(low, _nextKnot) - low;
         for (var h = 0; h < _mixPath.Length; h += Vector256<float>.Count)
             (Vector256.Create(_mixPath, h) + (Interpolated(low, change, h) * Vector256.Create(path, h))).CopyTo(_mixPath, h);
     }
@@ -1051,30 +1164,35 @@ public sealed class SeriesModel
     private void SeasonalPath(ReadOnlySpan<float> record, FramePhase phase)
     {
         var p = _plan;
-        var path = _seasonalPath;
-        var level = record[p.Scalars + FltLevel];
-        var error = record[p.Scalars + FltSeasonalError];
+        Array.Fill(_profilePath, record[p.Scalars + FltLevel]);
+        if (p.DayFrames > 0)
+            AddTurning(record.Slice(p.DaySeason, p.DayFrames), phase.DayPhase, _profilePath);
+        if (p.WeekFrames > 0)
+            AddTurning(record.Slice(p.WeekSeason, p.WeekFrames), phase.WeekPhase, _profilePath);
+        // φ^h for eight steps, and from each eight to the next.
         var phi = Phi(record);
-        var day = phase.DayPhase;
-        var week = phase.WeekPhase;
-        for (var h = 1; h < path.Length; h++)
+        var (two, four) = (phi * phi, phi * phi * (phi * phi));
+        var fade = Vector256.Create(1, phi, two, two * phi, four, four * phi, four * two, four * (two * phi)) * Vector256.Create(record[p.Scalars + FltSeasonalError]);
+        var eight = Vector256.Create(four * four);
+        for (var h = 0; h < _seasonalPath.Length; h += Lanes, fade *= eight)
+            (Vector256.Create(_profilePath, h) + fade).CopyTo(_seasonalPath, h);
+    }
+
+    /// <summary>path[h] += season[phase + h], h = 1 …, around the season.</summary>
+    private static void AddTurning(ReadOnlySpan<float> season, int phase, Span<float> path)
+    {
+        var at = phase + 1 == season.Length ? 0 : phase + 1;
+        for (var h = 1; h < path.Length; at = 0)
         {
-            error *= phi;
-            var value = level;
-            if (p.DayFrames > 0)
-            {
-                day = day + 1 == p.DayFrames ? 0 : day + 1;
-                value += record[p.DaySeason + day];
-            }
-
-            if (p.WeekFrames > 0)
-            {
-                week = week + 1 == p.WeekFrames ? 0 : week + 1;
-                value += record[p.WeekSeason + week];
-            }
-
-            _profilePath[h] = value;
-            path[h] = value + error;
+            var run = Math.Min(path.Length - h, season.Length - at);
+            var from = season.Slice(at, run);
+            var to = path.Slice(h, run);
+            var i = 0;
+            for (; i + Lanes <= run; i += Lanes)
+                (Vector256.Create(to[i..]) + Vector256.Create(from[i..])).CopyTo(to[i..]);
+            for (; i < run; i++)
+                to[i] += from[i];
+            h += run;
         }
     }
 
@@ -1093,11 +1211,11 @@ public sealed class SeriesModel
             var h = start;
             for (; h < end && (lag - h >= n || lag - h >= ring.Length); h++)
                 path[h] = z;
-            var at = (n - 1 - (lag - h)) % ring.Length;
-            for (; h < end; h++)
+            for (var at = h < end ? (n - 1 - (lag - h)) % ring.Length : 0; h < end; at = 0)
             {
-                path[h] = ring[at];
-                at = at + 1 == ring.Length ? 0 : at + 1;
+                var run = Math.Min(end - h, ring.Length - at);
+                ring.Slice(at, run).CopyTo(path.AsSpan(h));
+                h += run;
             }
         }
     }
@@ -1106,62 +1224,70 @@ public sealed class SeriesModel
     private void ScalePath(ReadOnlySpan<float> record, FramePhase phase)
     {
         var p = _plan;
-        for (var j = 0; j < p.Knots.Length; j++)
+        var knots = p.Knots.Length;
+        var five = Vector256.Create(5f);
+        var mean = five * Table(record, p.ErrorMean);
+        var swing = Swing(Table(record, p.ErrorFast));
+        for (var bin = 0; bin < p.HourBins; bin++)
         {
-            var mean = 5 * record[p.ErrorMean + j];
-            var swing = Swing(record, j);
-            var errors = record.Slice(p.HourError + (j * p.HourBins), p.HourBins);
-            var counts = record.Slice(p.HourCount + (j * p.HourBins), p.HourBins);
-            var widths = record.Slice(p.HourWidth + (j * p.HourBins), p.HourBins);
-            var scales = _hourScales.AsSpan(j * p.HourBins, p.HourBins);
-            var b = 0;
-            for (; b + Vector256<float>.Count <= scales.Length; b += Vector256<float>.Count)
-            {
-                var c = Vector256.Create(counts[b..]);
-                var s = (Vector256.Create(mean) + (c * Vector256.Create(errors[b..]))) / (Vector256.Create(5f) + c) * swing;
-                (Vector256.Max(Vector256.Create(MinimumScale), s) * Vector256.Create(widths[b..])).CopyTo(scales[b..]);
-            }
-
-            for (; b < scales.Length; b++)
-                scales[b] = Math.Max(MinimumScale, (mean + (counts[b] * errors[b])) / (5 + counts[b]) * swing) * widths[b];
+            var count = Table(record, p.HourCount + (bin * knots));
+            var scale = (mean + (count * Table(record, p.HourError + (bin * knots)))) / (five + count) * swing;
+            scale = Vector256.Max(Vector256.Create(MinimumScale), scale) * Table(record, p.HourWidth + (bin * knots));
+            Vector256.ShuffleNative(scale, _ownKnot).CopyTo(_hourScales, bin * Lanes);
         }
 
         var day = phase.DayPhase;
-        var last = (p.Knots.Length - 1) * p.HourBins;
+        var (scales, hours, below, fraction, path) = (_hourScales, _hourOf, p.Below, p.Fraction, _scalePath);
         for (var h = 1; h <= p.Horizon; h++)
         {
             day = day + 1 >= p.DayFrames ? 0 : day + 1;
-            var at = (p.Below[h] * p.HourBins) + _hourOf[day];
-            var low = _hourScales[at];
-            _scalePath[h] = at < last ? low + (p.Fraction[h] * (_hourScales[at + p.HourBins] - low)) : low;
+            var at = hours[day] + below[h];
+            var low = scales[at];
+            path[h] = low + (fraction[h] * (scales[at + 1] - low));
         }
     }
 
-    /// <summary>s = (5·E + c·E_hour)/(5 + c) · clamp(fast, ¼, 4)^½: mean absolute error of a knot, by hour once that hour has history.</summary>
-    private float ErrorScale(ReadOnlySpan<float> record, int knot, int bin)
+    /// <summary>s = (5·E + c·E_hour)/(5 + c) · clamp(fast, ¼, 4)^½ of every knot: mean absolute error, by hour once that hour has history.</summary>
+    private Vector256<float> ErrorScales(ReadOnlySpan<float> record, int bin)
     {
         var p = _plan;
-        var at = (knot * p.HourBins) + bin;
-        var c = record[p.HourCount + at];
-        return Math.Max(MinimumScale, ((5 * record[p.ErrorMean + knot]) + (c * record[p.HourError + at])) / (5 + c) * Swing(record, knot));
+        var at = bin * p.Knots.Length;
+        var five = Vector256.Create(5f);
+        var count = Table(record, p.HourCount + at);
+        var scale = ((five * Table(record, p.ErrorMean)) + (count * Table(record, p.HourError + at))) / (five + count);
+        return Vector256.Max(Vector256.Create(MinimumScale), scale * Swing(Table(record, p.ErrorFast)));
     }
 
     /// <summary>What the last day's errors make of the scale.</summary>
-    private float Swing(ReadOnlySpan<float> record, int knot) => MathF.Sqrt(Math.Clamp(record[_plan.ErrorFast + knot], 0.25f, 4));
+    private static Vector256<float> Swing(Vector256<float> fast) => Vector256.Sqrt(Vector256.Min(Vector256.Max(fast, Vector256.Create(0.25f)), Vector256.Create(4f)));
 
-    private float SeasonalForecast(ReadOnlySpan<float> record, FramePhase phase, int h, float phi)
+    private float SeasonalForecast(ReadOnlySpan<float> record, FramePhase phase, int h, float phi) =>
+        record[_plan.Scalars + FltLevel] + SeasonAhead(record, phase, h) + (Power(phi, h) * record[_plan.Scalars + FltSeasonalError]);
+
+    /// <summary>φ^h by squaring: few, always the same multiplications.</summary>
+    private static float Power(float phi, int h)
     {
-        var decay = 1f;
-        // φ^h by squaring: few, always the same multiplications.
+        var result = 1f;
         var power = phi;
         for (var bits = h; bits > 0; bits >>= 1)
         {
             if ((bits & 1) != 0)
-                decay *= power;
+                result *= power;
             power *= power;
         }
 
-        return record[_plan.Scalars + FltLevel] + SeasonAt(record, Advance(phase, h)) + (decay * record[_plan.Scalars + FltSeasonalError]);
+        return result;
+    }
+
+    /// <summary>Day and week profile h frames on, h at most a day (a week without days).</summary>
+    private float SeasonAhead(ReadOnlySpan<float> record, FramePhase phase, int h)
+    {
+        var p = _plan;
+        var (day, week) = (phase.DayPhase + h, phase.WeekPhase + h);
+        var season = 0f;
+        if (p.DayFrames > 0)
+            season = record[p.DaySeason + (day >= p.DayFrames ? day - p.DayFrames : day)];
+        return p.WeekFrames > 0 ? season + record[p.WeekSeason + (week >= p.WeekFrames ? week - p.WeekFrames : week)] : season;
     }
 
     private float SeasonAt(ReadOnlySpan<float> record, FramePhase phase) =>
@@ -1175,12 +1301,19 @@ public sealed class SeriesModel
     {
         if (season == 0)
             return at;
-        inputs[at++] = z - Lag(record, season, z);
-        inputs[at++] = Lag(record, season - 1, z) - z;
+        var n = MemoryMarshal.Cast<float, int>(record.Slice(_plan.Integers, 16))[IntCount];
+        var ring = record.Slice(_plan.Ring, _plan.RingLength);
+        var newest = (n - 1) % ring.Length;
+        inputs[at++] = z - Past(ring, newest, season, n, z);
+        inputs[at++] = Past(ring, newest, season - 1, n, z) - z;
         foreach (var h in _plan.Window)
-            inputs[at++] = 0.5f * (Lag(record, season - h, z) - z);
+            inputs[at++] = 0.5f * (Past(ring, newest, season - h, n, z) - z);
         return at;
     }
+
+    /// <summary>The value <paramref name="lag"/> frames before the newest, or the fallback where history is shorter.</summary>
+    private static float Past(ReadOnlySpan<float> ring, int newest, int lag, int frames, float fallback) =>
+        lag < frames && lag >= 0 && lag < ring.Length ? ring[Back(newest, lag, ring.Length)] : fallback;
 
     /// <summary>z of <paramref name="k"/> frames before the current one (k = 0 is the current), or the fallback when history is shorter.</summary>
     private float Lag(ReadOnlySpan<float> record, int k, float fallback)

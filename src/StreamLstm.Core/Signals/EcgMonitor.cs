@@ -188,11 +188,12 @@ public sealed class EcgMonitor
                 else if (v - lead[Origin] != lead[Held] && lead[Still] > (lead[Missing] > 0 ? MissingSeconds : OffSeconds) * _rate * _decimation)
                 {
                     lead[Origin] = v - lead[Held];
+                    lead[Still] = -1;
                 }
 
                 lead[Missing] = 0;
                 v -= lead[Origin];
-                lead[Still] = v == lead[Held] ? lead[Still] + 1 : 0;
+                lead[Still] = v == lead[Held] || lead[Still] < 0 ? lead[Still] + 1 : 0;
                 lead[Held] = v;
             }
             else

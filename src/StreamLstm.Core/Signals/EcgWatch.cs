@@ -15,6 +15,9 @@ public sealed class EcgWatch : SignalMonitor
     private const int RefreshBeats = 8;
     private const int RateIntervals = 8;
     private const float RateLog = 0.35f;
+
+    // Robust deviations of the shape from which on a beat is of another form, not only early.
+    private const float OtherForm = 3;
     private const float LeastIrregular = 0.08f;
     private const float IrregularTimes = 3;
     private const float PauseTimes = 1.8f;
@@ -113,7 +116,7 @@ public sealed class EcgWatch : SignalMonitor
         var rr = beat.RrSeconds;
         var shape = Math.Clamp(beat.Shape, 0, EcgMonitor.MostDeviation);
         var early = Math.Clamp(beat.Prematurity, 0, EcgMonitor.MostDeviation);
-        var (score, kind, direction) = (beat.Score, shape >= early ? AnomalyKind.Ectopic : AnomalyKind.Premature, shape >= early ? 0 : -1);
+        var (score, kind, direction) = (beat.Score, shape >= OtherForm ? AnomalyKind.Ectopic : AnomalyKind.Premature, early > 0 ? -1 : 0);
         var upper = double.NaN;
         if (!float.IsNaN(beat.UsualRrSeconds))
         {

@@ -25,17 +25,34 @@ public sealed class EegWatch : SignalMonitor
     private const double TargetRate = 128;
     private const int Bands = 4;
     private const int Alpha = 2;
+
+    // Of a channel's window: the log power of the bands, their total's, the log of the largest deflection, and the step of the level (slow
+    // potentials, to which eye movements belong) from the window before.
+    private const int Total = Bands;
+    private const int Deflection = Bands + 1;
+    private const int Level = Bands + 2;
+    private const int Features = Bands + 3;
+
+    // What a change of state is looked for in: the bands, and the level.
+    private const int Aspects = Bands + 1;
     private const int Parts = 8;
     private const int Slow = 120;
-    private const int Fast = 4;
+    private const int Fast = 2;
+    private const int Before = 4;
+    private const int Ring = Fast + Before;
     private const float BandFloor = 0.25f;
-    private const float ChannelThreshold = 6;
+    private const float DeflectionFloor = 0.1f;
+    private const float MostDeviation = 6;
+    private const float DeflectionThreshold = 3.5f;
     private const float PowerThreshold = 4;
-    private const float ChangeFloor = 0.15f;
-    private const float ChangeThreshold = 5;
-    private const float ClipTimes = 8;
+    private const float ChangeFloor = 0.1f;
+    private const float ChangeThreshold = 4;
+    private const float ClipTimes = 10;
     private const double BaselineSeconds = 2;
     private const float FactScore = 1.25f;
+
+    // Anomalous windows don't belong to what is usual, unless there is nothing else for so long.
+    private const int MostAnomalousRun = 60;
     private const float MostScore = 10;
     private const float PowerFloor = 1e-6f;
 
@@ -45,7 +62,8 @@ public sealed class EegWatch : SignalMonitor
     private const int Inputs = 0;
     private const int Steps = 1;
     private const int Windows = 2;
-    private const int Common = 3;
+    private const int AnomalousRun = 3;
+    private const int Common = 4;
     private const int Started = 0;
     private const int Held = 1;
     private const int Sum = 2;
@@ -53,7 +71,8 @@ public sealed class EegWatch : SignalMonitor
     private const int Baseline = 4;
     private const int Clip = 5;
     private const int State = 6;
-    private const int Filters = 7;
+    private const int LastLevel = 7;
+    private const int Filters = 8;
     private const int Peak = Filters + (Bands * 4);
     private const int PerChannel = Peak + 1;
 
@@ -69,7 +88,9 @@ public sealed class EegWatch : SignalMonitor
     private readonly float[] _words;
     private readonly float[] _recent;
     private readonly float[] _scratch = new float[Slow];
+    private readonly float[] _x;
     private readonly float[] _z;
+    private readonly float[] _distance = new float[Aspects];
     private readonly float[] _deviation;
     private readonly float[] _column;
     private readonly float[] _log = new float[Bands];
@@ -95,10 +116,13 @@ public sealed class EegWatch : SignalMonitor
         }
 
         _numbers = new double[Common + (channels * PerChannel)];
-        _parts = new double[channels * Bands * Parts];
-        _words = new float[channels * (Bands + 1) * RobustWindow.Length(Slow)];
-        _recent = new float[Bands * (RobustWindow.Length(Fast) + RobustWindow.Length(Slow)) + RobustWindow.Length(Slow)];
-        _z = new float[channels * (Bands + 1)];
+        _parts = new double[channels * Aspects * Parts];
+        _words = new float[channels * Features * RobustWindow.Length(Slow)];
+        for (var i = 0; i < channels; i++)
+            Channel(i)[LastLevel] = double.NaN;
+        _recent = new float[(Aspects * RobustWindow.Length(Slow)) + (channels * Bands * Ring)];
+        _x = new float[channels * Features];
+        _z = new float[channels * Features];
         _deviation = new float[channels];
         _column = new float[channels];
         _findings = new ChannelFinding[channels];
@@ -120,13 +144,16 @@ public sealed class EegWatch : SignalMonitor
         _parts.AsSpan().Clear();
         _words.AsSpan().Clear();
         _recent.AsSpan().Clear();
+        for (var i = 0; i < _channels; i++)
+            Channel(i)[LastLevel] = double.NaN;
     }
 
     public override void Break()
     {
-        // The power bands know no order beyond a window; only the fast means must not span the gap.
-        for (var b = 0; b < Bands; b++)
-            RecentOf(b).Clear();
+        // The fast means must not span the gap.
+        _recent.AsSpan(Aspects * RobustWindow.Length(Slow)).Clear();
+        for (var i = 0; i < _channels; i++)
+            Channel(i)[LastLevel] = double.NaN;
     }
 
     public override void Push(ReadOnlySpan<float> values, ISignalReceiver receiver)
@@ -143,6 +170,7 @@ public sealed class EegWatch : SignalMonitor
                 {
                     c[Started] = 1;
                     c[Baseline] = v;
+                    c[LastLevel] = double.NaN;
                 }
 
                 c[Still] = v == c[Held] ? c[Still] + 1 : 0;
@@ -161,7 +189,7 @@ public sealed class EegWatch : SignalMonitor
             return;
         var at = (int)(_numbers[Steps] / _part);
         for (var i = 0; i < _channels; i++)
-            Filter(Channel(i), _parts.AsSpan(i * Bands * Parts, Bands * Parts), at);
+            Filter(Channel(i), _parts.AsSpan(i * Aspects * Parts, Aspects * Parts), at);
         _numbers[Steps]++;
         if (_numbers[Steps] < Parts * _part)
             return;
@@ -177,10 +205,11 @@ public sealed class EegWatch : SignalMonitor
         if (c[Started] == 0)
             return;
         var x = v - c[Baseline];
+        c[Peak] = Math.Max(c[Peak], Math.Abs(x));
         if (c[Clip] > 0)
             x = Math.Clamp(x, -c[Clip], c[Clip]);
         c[Baseline] += _follow * x;
-        c[Peak] = Math.Max(c[Peak], Math.Abs(x));
+        parts[(Bands * Parts) + at] += v;
         for (var b = 0; b < Bands; b++)
         {
             var state = c.Slice(Filters + (4 * b), 4);
@@ -227,35 +256,34 @@ public sealed class EegWatch : SignalMonitor
         if (on > 0 && !cold)
         {
             // One channel far out is the electrode's doing; most of them together are the head's.
+            var power = Across(Total);
+            Take(Math.Abs(power) / PowerThreshold, power > 0 ? AnomalyKind.PowerHigh : AnomalyKind.PowerLow, Math.Sign(power));
             var worst = 0f;
             for (var i = 0; i < _channels; i++)
                 worst = Math.Max(worst, _deviation[i]);
-            var power = Across(Bands);
-            Take(Math.Abs(power) / PowerThreshold, power > 0 ? AnomalyKind.PowerHigh : AnomalyKind.PowerLow, Math.Sign(power));
             if (score <= 1)
-                Take(worst / ChannelThreshold, AnomalyKind.Artefact, 0);
+                Take(worst / DeflectionThreshold, AnomalyKind.Artefact, 1);
         }
 
-        for (var b = 0; b < Bands && on > 0 && !cold; b++)
+        for (var b = 0; b < Aspects && on > 0 && !cold; b++)
         {
-            // Artefacts last one window: they neither make a state nor belong to what is usual.
-            var fast = RecentOf(b);
-            RobustWindow.Push(fast, Across(b));
-            if (RobustWindow.Count(fast) < Fast)
-                continue;
-            var mean = RobustWindow.Describe(fast, Fast, _scratch).Median;
+            var (distance, sign) = b < Bands ? Distance(b, on) : LevelDistance(on);
             var slow = SlowOf(b);
             if (RobustWindow.Count(slow) >= WarmUpWindows)
             {
                 var (median, deviation) = RobustWindow.Describe(slow, Slow, _scratch);
-                var change = (mean - median) / (deviation + ChangeFloor);
-                if (Math.Abs(change) / ChangeThreshold > score)
+                var change = (distance - median) / (deviation + ChangeFloor) / ChangeThreshold;
+                if (change > score && score <= 1)
+                {
+                    Take(change, AnomalyKind.StateChange, sign);
                     shareByBand = b;
-                Take(Math.Abs(change) / ChangeThreshold, AnomalyKind.StateChange, Math.Sign(change));
+                }
             }
 
-            RobustWindow.Push(slow, mean);
+            _distance[b] = distance;
         }
+
+        Learn(score > 1, cold);
 
         if ((lost || off > 0) && score <= 1)
             (score, kind, direction) = (FactScore, AnomalyKind.LeadOff, 0);
@@ -283,13 +311,13 @@ public sealed class EegWatch : SignalMonitor
         }
     }
 
-    /// <summary>Log powers of one channel's window, as deviations from its usual ones; then they belong to what is usual.</summary>
+    /// <summary>Log powers of one channel's window, and as deviations from its usual ones.</summary>
     private void Window(int i, Span<double> c, bool cold, out double share, out double usualShare)
     {
         var total = 0f;
         for (var b = 0; b < Bands; b++)
         {
-            var power = (float)(Median(_parts.AsSpan((i * Bands * Parts) + (b * Parts), Parts)) / _part);
+            var power = (float)(Median(_parts.AsSpan((i * Aspects * Parts) + (b * Parts), Parts)) / _part);
             total += power;
             _log[b] = Elementary.Log(power + PowerFloor);
         }
@@ -297,32 +325,58 @@ public sealed class EegWatch : SignalMonitor
         var logTotal = Elementary.Log(total + PowerFloor);
         share = _log[Alpha] - logTotal;
         usualShare = 0;
-        var square = 0f;
-        for (var b = 0; b <= Bands; b++)
+        var level = Median(_parts.AsSpan((i * Aspects * Parts) + (Bands * Parts), Parts)) / _part;
+        var step = double.IsNaN(c[LastLevel]) ? 0 : level - c[LastLevel];
+        c[LastLevel] = level;
+        for (var b = 0; b < Features; b++)
         {
-            var x = b < Bands ? _log[b] : logTotal;
-            var slow = _words.AsSpan(((i * (Bands + 1)) + b) * RobustWindow.Length(Slow), RobustWindow.Length(Slow));
+            var x = b switch
+            {
+                Total => logTotal,
+                Deflection => Elementary.Log((float)c[Peak] + PowerFloor),
+                Level => (float)step,
+                _ => _log[b],
+            };
+            var floor = b switch
+            {
+                Deflection => DeflectionFloor,
+                Level => BandFloor * (float)(c[Clip] / ClipTimes) + PowerFloor,
+                _ => BandFloor,
+            };
+            var slow = _words.AsSpan(((i * Features) + b) * RobustWindow.Length(Slow), RobustWindow.Length(Slow));
             var (median, deviation) = RobustWindow.Describe(slow, Slow, _scratch);
-            var z = cold ? 0 : (x - median) / (deviation + BandFloor);
-            _z[(i * (Bands + 1)) + b] = z;
-            if (b < Bands)
-                square = Math.Max(square, Math.Abs(z));
+            var z = cold ? 0 : Math.Clamp((x - median) / (deviation + floor), -MostDeviation, MostDeviation);
+            _z[(i * Features) + b] = z;
             if (b == Alpha)
                 usualShare += median;
-            if (b == Bands)
+            if (b == Total)
             {
                 usualShare -= median;
-                var bound = PowerThreshold * (deviation + BandFloor);
+                var bound = PowerThreshold * (deviation + floor);
                 _findings[i] = new ChannelFinding { Value = ToDecibel(x), Expected = cold ? double.NaN : ToDecibel(median), Lower = cold ? double.NaN : ToDecibel(median - bound), Upper = cold ? double.NaN : ToDecibel(median + bound) };
             }
 
-            // Two deviations at most: what is far out shows that something happened, not what is usual.
-            RobustWindow.Push(slow, cold ? x : median + (Math.Clamp(z, -ChannelThreshold, ChannelThreshold) * (deviation + BandFloor)));
+            _x[(i * Features) + b] = x;
         }
 
-        _deviation[i] = square;
-        c[Clip] = cold ? 0 : ClipTimes * Math.Sqrt(Elementary.Exp(RobustWindow.Describe(_words.AsSpan(((i * (Bands + 1)) + Bands) * RobustWindow.Length(Slow), RobustWindow.Length(Slow)), Slow, _scratch).Median));
+        _deviation[i] = Math.Max(0, _z[(i * Features) + Deflection]);
         c[Peak] = 0;
+        c[Clip] = cold ? 0 : ClipTimes * Math.Sqrt(Elementary.Exp(RobustWindow.Describe(_words.AsSpan(((i * Features) + Total) * RobustWindow.Length(Slow), RobustWindow.Length(Slow)), Slow, _scratch).Median));
+    }
+
+    private void Learn(bool anomalous, bool cold)
+    {
+        _numbers[AnomalousRun] = anomalous ? _numbers[AnomalousRun] + 1 : 0;
+        if (anomalous && _numbers[AnomalousRun] <= MostAnomalousRun)
+            return;
+        for (var i = 0; i < _channels; i++)
+        {
+            for (var b = 0; b < Features && !_findings[i].IsOff; b++)
+                RobustWindow.Push(_words.AsSpan(((i * Features) + b) * RobustWindow.Length(Slow), RobustWindow.Length(Slow)), _x[(i * Features) + b]);
+        }
+
+        for (var b = 0; b < Aspects && !cold; b++)
+            RobustWindow.Push(SlowOf(b), _distance[b]);
     }
 
     private void Shares(bool leadOff, int band, int on, int off)
@@ -338,7 +392,7 @@ public sealed class EegWatch : SignalMonitor
 
         float Part(int i) => leadOff && off > 0
             ? Channel(i)[State] == 2 && _findings[i].IsOff ? 1 : 0
-            : _findings[i].IsOff ? 0 : band >= 0 ? Math.Abs(_z[(i * (Bands + 1)) + band]) : _deviation[i];
+            : _findings[i].IsOff ? 0 : band >= 0 ? Math.Abs(_z[(i * Features) + (band < Bands ? band : Level)]) : _deviation[i];
     }
 
     /// <summary>Median over the channels that are on.</summary>
@@ -348,7 +402,7 @@ public sealed class EegWatch : SignalMonitor
         for (var i = 0; i < _channels; i++)
         {
             if (!_findings[i].IsOff)
-                _column[n++] = _z[(i * (Bands + 1)) + band];
+                _column[n++] = _z[(i * Features) + band];
         }
 
         var values = _column.AsSpan(0, n);
@@ -358,9 +412,50 @@ public sealed class EegWatch : SignalMonitor
 
     private Span<double> Channel(int i) => _numbers.AsSpan(Common + (i * PerChannel), PerChannel);
 
-    private Span<float> RecentOf(int band) => _recent.AsSpan(band * RobustWindow.Length(Fast), RobustWindow.Length(Fast));
+    private Span<float> SlowOf(int band) => _recent.AsSpan(band * RobustWindow.Length(Slow), RobustWindow.Length(Slow));
 
-    private Span<float> SlowOf(int band) => _recent.AsSpan((Bands * RobustWindow.Length(Fast)) + (band * RobustWindow.Length(Slow)), RobustWindow.Length(Slow));
+    /// <summary>
+    /// How far the last windows lie from those before them: root mean square over the channels of the difference of the means, and its sign.
+    /// </summary>
+    private (float Distance, int Sign) Distance(int band, int on)
+    {
+        var at = (int)(_numbers[Windows] % Ring);
+        var square = 0f;
+        var sum = 0f;
+        for (var i = 0; i < _channels; i++)
+        {
+            var ring = _recent.AsSpan((Aspects * RobustWindow.Length(Slow)) + (((i * Bands) + band) * Ring), Ring);
+            ring[at] = _findings[i].IsOff ? 0 : _z[(i * Features) + band];
+            float now = 0, before = 0;
+            for (var k = 0; k < Ring; k++)
+            {
+                if (k < Fast)
+                    now += ring[(at - k + Ring) % Ring] / Fast;
+                else
+                    before += ring[(at - k + Ring) % Ring] / Before;
+            }
+
+            square += (now - before) * (now - before);
+            sum += now - before;
+        }
+
+        return (MathF.Sqrt(square / on), Math.Sign(sum));
+    }
+
+    /// <summary>How far the level has moved in one window: root mean square over the channels.</summary>
+    private (float Distance, int Sign) LevelDistance(int on)
+    {
+        var square = 0f;
+        var sum = 0f;
+        for (var i = 0; i < _channels; i++)
+        {
+            var z = _findings[i].IsOff ? 0 : _z[(i * Features) + Level];
+            square += z * z;
+            sum += z;
+        }
+
+        return (MathF.Sqrt(square / on), Math.Sign(sum));
+    }
 
     private static double ToDecibel(float log) => 4.342944819 * log;
 

@@ -55,7 +55,7 @@ public sealed class PartitionOutput
 /// </summary>
 public sealed class PartitionCore
 {
-    internal const byte FormatVersion = 1;
+    internal const byte FormatVersion = 2;
     internal static readonly byte[] HeaderKey = [0xff];
 
     private readonly Shard _shard;

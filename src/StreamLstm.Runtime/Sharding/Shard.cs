@@ -876,14 +876,9 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
             ref readonly var work = ref frames[index];
             var phase = runtime.Phase(work.Frame);
             var muted = !_emit || work.Frame * runtime.IntervalMicros < _settings.MuteBeforeMicros;
-            if ((row / d) + 1 < block.Frames.Count)
-            {
-                foreach (var slot in frames[block.Frames[(row / d) + 1]].Session.Slots)
-                    SeriesModel.Prefetch(profile.Arena.Record(slot));
-            }
-
             for (var c = 0; c < d; c++)
             {
+                profile.Model.Prefetch(RecordOf(profile, block, row + c + 1), RecordOf(profile, block, row + c + 2));
                 var value = work.Kind == FrameKind.Observed ? allValues[work.ValuesAt + c] : double.NaN;
                 profile.Scores[row + c] = profile.Model.Observe(profile.Arena.Record(work.Session.Slots[c]), value, phase, muted || work.Replayed ? null : profile.Skill);
             }
@@ -942,7 +937,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
 
                 var recurrent = block.Workspace is null ? default : profile.Outputs.AsSpan(row * plan.Horizon, plan.Horizon);
                 var experts = withForecast && _settings.Observer is not null ? profile.Experts(c) : default;
-                profile.Model.Issue(record, phase, recurrent, profile.CovariatesAt(row / d), withForecast ? profile.Forecasts.AsSpan(c * length, length) : default, experts);
+                profile.Model.Issue(record, phase, recurrent, withForecast ? profile.Forecasts.AsSpan(c * length, length) : default, experts);
                 if (_emit && _teaches && runtime.Profile.Learning && session.InTrainingSample)
                 {
                     var value = work.Kind == FrameKind.Observed ? allValues[work.ValuesAt + c] : double.NaN;
@@ -960,6 +955,13 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
 
         _output.Frames += block.Frames.Count;
         block.Frames.Clear();
+    }
+
+    /// <summary>State record of a block's row; empty beyond its end.</summary>
+    private ReadOnlySpan<float> RecordOf(ProfileShard profile, ModelBlock block, int row)
+    {
+        var (frame, channel) = Math.DivRem(row, profile.Runtime.Channels);
+        return frame < block.Frames.Count ? profile.Arena.Record(_frames[block.Frames[frame]].Session.Slots[channel]) : default;
     }
 
     private void Publish(ProfileShard profile, in FrameWork work, ReadOnlySpan<double> allValues, ReadOnlySpan<FrameScore> scores, ReadOnlySpan<float> forecasts, bool muted)

@@ -29,7 +29,7 @@ internal sealed class RecordLog : IDisposable
     private const int FrameBytes = 16;
     private const int HeadCrcAt = 12;
     private const int StagingBytes = 256 * 1024;
-    private const uint Version = 3;
+    private const uint Version = 4;
     private static ReadOnlySpan<byte> Magic => "SLG1"u8;
 
     private readonly string _directory;

@@ -32,6 +32,9 @@ public sealed record WorkerSummary
     /// <summary>The simulator's clock as text; null when samples come from outside.</summary>
     public string? SimulatedClock { get; init; }
 
+    /// <summary>What is to be said first of what is shown; null when there is nothing.</summary>
+    public string? Caveat { get; init; }
+
     public long Streams { get; init; }
 
     public long SamplesTotal { get; init; }

@@ -297,6 +297,7 @@ internal sealed class WorkerApi(RecentResults live, IWorkerStatus status, HttpIn
             json.WriteStartObject();
             json.WriteString("mode"u8, summary.Mode);
             json.WriteBoolean("ready"u8, status.Parts.All(part => part.Ready));
+            json.WriteString("caveat"u8, summary.Caveat);
             json.WriteString("simulated_clock"u8, summary.SimulatedClock);
             json.WriteNumber("streams"u8, summary.Streams);
             json.WriteNumber("samples_total"u8, summary.SamplesTotal);

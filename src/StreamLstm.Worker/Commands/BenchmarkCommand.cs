@@ -18,6 +18,7 @@ internal sealed class BenchmarkCommand : Command
         Add(new BenchmarkForecastCommand());
         Add(new NabCommand());
         Add(new EcgCommand());
+        Add(new EegCommand());
     }
 }
 

@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
+using StreamLstm.Core.Signals;
+using StreamLstm.Runtime.Profiles;
 using StreamLstm.Worker.Configuration;
 
 namespace StreamLstm.Worker.Commands;
@@ -30,6 +32,8 @@ internal sealed class CheckConfigCommand : Command
 
         if (settings is null)
             return Terminal.Refuse(errors, "See streamlstm config explain KEY.");
+        if (settings.Profiles.Any(p => p.Signal != SignalKind.None))
+            Terminal.Line(SignalCaveat.Text);
         Console.WriteLine($"{file} is valid: {settings.Profiles.Count} profiles, {settings.Sources.Count} sources, {settings.Sinks.Count} sinks.");
         return ExitCode.Ok;
     }

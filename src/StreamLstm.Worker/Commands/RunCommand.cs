@@ -4,9 +4,11 @@ using StreamLstm.Connectors.Files;
 using StreamLstm.Connectors.Kafka;
 using StreamLstm.Connectors.Kafka.Partitions;
 using StreamLstm.Connectors.Mqtt;
+using StreamLstm.Core.Signals;
 using StreamLstm.Runtime;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Output;
+using StreamLstm.Runtime.Profiles;
 using StreamLstm.Simulation;
 using StreamLstm.Worker.Api;
 using StreamLstm.Worker.Configuration;
@@ -34,6 +36,8 @@ internal sealed partial class RunCommand : Command
         var (settings, errors) = ConfigurationLoader.Load(parsed.GetValue(_config)!.FullName);
         if (settings is null)
             return Terminal.Refuse(errors, "See streamlstm config explain KEY.");
+        if (settings.Profiles.Any(p => p.Signal != SignalKind.None))
+            Terminal.Line(SignalCaveat.Text);
         var http = settings.Sources.OfType<HttpSourceConfiguration>().FirstOrDefault();
         try
         {

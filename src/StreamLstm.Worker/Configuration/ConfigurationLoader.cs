@@ -185,7 +185,7 @@ public static class ConfigurationLoader
             if (!node.Exists("MaxWait"))
                 profile = profile with { MaxWait = TimeSpan.FromSeconds(10) };
             var most = profile.Signal == SignalKind.Ecg ? EcgMonitor.MostLeads : EegWatch.MostChannels;
-            if (profile.Rate == 0)
+            if (!node.Exists("Rate"))
                 node.Error("Rate", null, "a signal needs its samples per second, 100 to 1000.");
             if (profile.Channels.Count > most)
                 node.Error("Channels", string.Join(", ", profile.Channels), $"at most {most} for Signal {profile.Signal.ToString().ToLowerInvariant()}.");

@@ -35,7 +35,7 @@ public static class ConfigurationTable
         new("Profiles:*:Channels", List, "value", "Names of the values in one sample, in order."),
         new("Profiles:*:Covariates", List, null, "Channels whose values are inputs of the others' forecasts, such as the temperature; at most four."),
         new("Profiles:*:Signal", Choice, "none", "What the streams are, if not series on a grid: ecg gives a result per heart beat, eeg one per second. Of the other keys a signal has Select, Channels, Rate, ValidMin, ValidMax, AllowedLateness and MaxWait (10s unless set).") { Choices = ["none", "ecg", "eeg"] },
-        new("Profiles:*:Rate", Number, null, "Samples per second of a signal; packets of another rate become dead letters.") { Min = "100", Max = "1000", Rule = "100 to 1000, needed with Signal" },
+        new("Profiles:*:Rate", Number, null, "Samples per second of a signal; packets of another rate become dead letters.") { Min = "100", Max = "1000", Rule = "needed with Signal" },
         new("Profiles:*:Season", ConfigurationType.Text, "day", "What repeats: day (and week) in the profile's zone, none, or a duration such as 6h (streamlstm seasons FILE finds it in data).") { Rule = "day, none, or a duration of at least two intervals" },
         new("Profiles:*:Aggregation", Choice, "mean", "How the samples of one interval become one value.") { Choices = ["mean", "sum", "last", "min", "max"] },
         new("Profiles:*:Counter", ConfigurationType.Boolean, "false", "Whether values are readings of a cumulative register: Aggregation sum gives its increase per interval, mean its increase per hour (Wh to W). Resets are recognised; intervals between two readings share their increase evenly.") { Rule = "true only with Aggregation sum or mean" },

@@ -7,7 +7,8 @@ using StreamLstm.Worker.Api;
 namespace StreamLstm.Worker.Hosting;
 
 /// <summary>What the HTTP face and the console show of the engine.</summary>
-internal sealed class EngineStatus(Engine engine, string mode, SimulatedClock? clock) : IWorkerStatus
+/// <param name="caveat">Shown on the page before all else, or null.</param>
+internal sealed class EngineStatus(Engine engine, string mode, SimulatedClock? clock, string? caveat) : IWorkerStatus
 {
     private readonly Lock _gate = new();
     private long _lastSamples;
@@ -48,6 +49,7 @@ internal sealed class EngineStatus(Engine engine, string mode, SimulatedClock? c
             {
                 Mode = mode,
                 SimulatedClock = clock?.GetUtcNow().ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture),
+                Caveat = caveat,
                 Streams = s.Streams,
                 SamplesTotal = s.Samples,
                 SamplesPerSecond = Rate(s.Samples),

@@ -1,9 +1,11 @@
 using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Sockets;
+using StreamLstm.Core.Signals;
 using StreamLstm.Runtime;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Output;
+using StreamLstm.Runtime.Profiles;
 using StreamLstm.Worker.Api;
 using StreamLstm.Worker.Configuration;
 using StreamLstm.Worker.Metrics;
@@ -67,7 +69,7 @@ internal sealed class WorkerHost : IAsyncDisposable
         _exposition = new PrometheusExposition(
             new PrometheusOptions { MaxPerStreamSeries = settings.Metrics.PerStream ? settings.Metrics.MaxSeries : 0, PerStreamPrefix = settings.Metrics.OutputPrefix }, Live);
         Engine = new Engine(settings.Engine, [.. sinks(loggers), Live], settings.Clock ?? TimeProvider.System, loggers, _app.Services.GetRequiredService<IMeterFactory>());
-        Status = new EngineStatus(Engine, settings.Mode, settings.Clock);
+        Status = new EngineStatus(Engine, settings.Mode, settings.Clock, settings.Engine.Profiles.Any(p => p.Signal != SignalKind.None) ? SignalCaveat.Text : null);
         _ingest = settings.Ingest is { } ingest ? new HttpIngestSource(ingest) : null;
         _app.MapStreamLstm(new WorkerHttpParts
         {

@@ -77,7 +77,7 @@ async function reload(id) {
     $('profile').textContent = `profile ${model.profile}`;
     $('profile').hidden = !model.profile;
     const chosen = $('channel').value;
-    $('channel').replaceChildren(...model.channels.map(name => new Option(name)));
+    $('channel').replaceChildren(...model.channels.map(name => new Option(name || 'all', name)));
     if (model.channels.includes(chosen)) $('channel').value = chosen;
     $('channel-label').hidden = model.channels.length === 0;
     scheduleDraw();
@@ -194,6 +194,8 @@ function showStatus(s) {
   $('link-text').textContent = s.ready ? 'connected' : 'connected, not ready';
   $('mode').textContent = s.mode;
   $('mode').hidden = !s.mode;
+  $('caveat').textContent = s.caveat ?? '';
+  $('caveat').hidden = !s.caveat;
   $('clock').textContent = s.simulated_clock ? `simulated ${s.simulated_clock}` : '';
   $('clock').hidden = !s.simulated_clock;
   $('provisional').hidden = !s.provisional;

@@ -12,6 +12,8 @@ export class StreamModel {
     if (this.points.length === 0 && detail.latest) this.points.push(point(detail.latest));
     this.forecast = detail.forecast;
     this.channels = Object.keys(detail.latest?.channels ?? {});
+    // A signal's results have a value of their own (a beat's interval) beside the channels'.
+    if (typeof detail.latest?.channels?.[this.channels[0]]?.off === 'boolean') this.channels.unshift('');
     if (this.channels.length < 2) this.channels = [];
   }
 
@@ -40,7 +42,7 @@ export class StreamModel {
       step: 60, now: null, fan: null, quantiles: null,
     };
     for (const p of this.points) {
-      const v = this.channels.length ? p.channels?.[this.channels[d]] ?? {} : p;
+      const v = this.channels.length && this.channels[d] ? p.channels?.[this.channels[d]] ?? {} : p;
       c.t.push(p.t);
       c.y.push(v.y ?? null);
       c.yhat.push(v.yhat ?? null);

@@ -10,16 +10,18 @@ public sealed class RecursiveLeastSquaresTests
     private static readonly int[] s_steps = [1, 2, 3, 6];
 
     [Theory]
-    [InlineData(1f)]
-    [InlineData(0.98f)]
-    public void Every_steps_weights_solve_the_discounted_least_squares_problem_over_the_origins_whose_targets_have_arrived(float forgetting)
+    [InlineData(1f, Features)]
+    [InlineData(0.98f, Features)]
+    [InlineData(0.99f, 37)]
+    [InlineData(1f, 64)]
+    public void Every_steps_weights_solve_the_discounted_least_squares_problem_over_the_origins_whose_targets_have_arrived(float forgetting, int features)
     {
-        const int frames = 120;
+        const int frames = 300;
         const float prior = 0.5f;
-        var rls = new RecursiveLeastSquares(Features, Delay, s_steps, forgetting, prior, 1e9f);
-        var state = new float[RecursiveLeastSquares.WordsFor(Features, Delay, s_steps.Length)];
+        var rls = new RecursiveLeastSquares(features, Delay, s_steps, forgetting, prior, 1e9f);
+        var state = new float[RecursiveLeastSquares.WordsFor(features, Delay, s_steps.Length)];
         rls.Initialise(state);
-        var (x, y) = Problem(frames, rls.RowWords);
+        var (x, y) = Problem(frames, rls.RowWords, features);
         for (var t = 0; t < frames; t++)
         {
             rls.Learn(state, t, TargetsAt(y, t));
@@ -28,8 +30,8 @@ public sealed class RecursiveLeastSquaresTests
 
         for (var s = 0; s < s_steps.Length; s++)
         {
-            var expected = Batch(x, y, s, frames - s_steps[s], forgetting, prior);
-            for (var i = 0; i < Features; i++)
+            var expected = Batch(x, y, s, frames - s_steps[s], forgetting, prior, features);
+            for (var i = 0; i < features; i++)
             {
                 var unit = new float[rls.RowWords];
                 unit[i] = 1;
@@ -89,6 +91,7 @@ public sealed class RecursiveLeastSquaresTests
             if (t < 150)
                 continue;
             var scaled = x[t].Select((v, i) => i < unitless ? v : a * v).ToArray();
+            RecursiveLeastSquares.Round(scaled);
             rls.Learn(other, t, [.. TargetsAt(y, t).Select(v => a * v)]);
             rls.TryForecast(other, scaled, after);
             rls.Push(other, t, scaled, learn: true);
@@ -133,18 +136,32 @@ public sealed class RecursiveLeastSquaresTests
             if (name == "twins")
                 (x[1], x[2]) = (x[0], x[0]);
             var target = name switch { "wild targets" => t % 2 == 0 ? 1e30f : -1e30f, "huge step" when t > 2000 => 1e4f, _ => x[3] };
+            RecursiveLeastSquares.Round(x);
             rls.Learn(state, t, [.. s_steps.Select(_ => target)]);
             rls.TryForecast(state, x, forecast);
             rls.Push(state, t, x, learn: true);
             Assert.All(forecast, v => Assert.True(float.IsFinite(v)));
         }
 
-        Assert.All(state, v => Assert.True(float.IsFinite(v)));
+        Assert.All(state[..rls.OriginsAt], v => Assert.True(float.IsFinite(v)));
         for (var i = 0; i < d; i++)
         {
             for (var j = 0; j < i; j++)
-                Assert.Equal(state[(i * d) + j], state[(j * d) + i]);
+                Assert.Equal(state[RecursiveLeastSquares.Element(i, j)], state[RecursiveLeastSquares.Element(j, i)]);
         }
+    }
+
+    [Fact]
+    public void A_regressor_is_rounded_by_at_most_half_a_step_and_held_within_eight()
+    {
+        float[] x = [0, 1, -1, 0.1f, 7.9f, 8, -8, 1e9f, float.NegativeInfinity, 1e-42f, -0.3f, 3.14159f, 2, 4, -4, 0.00012f];
+        var rounded = x.ToArray();
+        RecursiveLeastSquares.Round(rounded);
+        for (var i = 0; i < x.Length; i++)
+            Assert.Equal(Math.Clamp(x[i], -8f, 8f), rounded[i], 0.5 / 4096 + (Math.Abs(x[i]) >= 8 ? 0.5 / 4096 : 0));
+        var again = rounded.ToArray();
+        RecursiveLeastSquares.Round(again);
+        Assert.Equal(rounded, again);
     }
 
     [Fact]
@@ -154,7 +171,7 @@ public sealed class RecursiveLeastSquaresTests
         var state = new float[RecursiveLeastSquares.WordsFor(Features, Delay, s_steps.Length)];
         rls.Initialise(state);
         var fresh = state.ToArray();
-        state[rls.RowWords * rls.RowWords] = float.PositiveInfinity;
+        state[rls.WeightsAt] = float.PositiveInfinity;
         Assert.False(rls.TryForecast(state, new float[rls.RowWords], new float[s_steps.Length]));
         Assert.Equal(fresh, state);
     }
@@ -172,6 +189,7 @@ public sealed class RecursiveLeastSquaresTests
             x[t] = new float[d];
             for (var i = 0; i < features; i++)
                 x[t][i] = (float)(random.Unit((ulong)((t * 64) + i)) - 0.5);
+            RecursiveLeastSquares.Round(x[t]);
             y[t] = [.. s_steps.Select((h, s) => (0.5f * h * x[t][0]) - (x[t][s] / h) + (0.1f * (float)random.Unit((ulong)((t * 64) + 50 + s))))];
         }
 
@@ -179,34 +197,34 @@ public sealed class RecursiveLeastSquaresTests
     }
 
     /// <summary>argmin_w Σ_o λ^(n−1−o) (y_o − wᵀx_o)² + λⁿ|w|²/prior by normal equations and Gauss elimination, in double precision.</summary>
-    private static double[] Batch(float[][] x, float[][] y, int step, int n, double forgetting, double prior)
+    private static double[] Batch(float[][] x, float[][] y, int step, int n, double forgetting, double prior, int features)
     {
         // Gains of all origins pushed so far don't matter to this step: its own recursion ends at origin n−1.
-        var a = new double[Features, Features + 1];
-        for (var i = 0; i < Features; i++)
+        var a = new double[features, features + 1];
+        for (var i = 0; i < features; i++)
         {
             a[i, i] = Math.Pow(forgetting, n) / prior;
             for (var o = 0; o < n; o++)
             {
                 var w = Math.Pow(forgetting, n - 1 - o);
-                for (var j = 0; j < Features; j++)
+                for (var j = 0; j < features; j++)
                     a[i, j] += w * x[o][i] * x[o][j];
-                a[i, Features] += w * x[o][i] * y[o][step];
+                a[i, features] += w * x[o][i] * y[o][step];
             }
         }
 
-        for (var i = 0; i < Features; i++)
+        for (var i = 0; i < features; i++)
         {
-            for (var r = 0; r < Features; r++)
+            for (var r = 0; r < features; r++)
             {
                 if (r == i)
                     continue;
                 var f = a[r, i] / a[i, i];
-                for (var j = i; j <= Features; j++)
+                for (var j = i; j <= features; j++)
                     a[r, j] -= f * a[i, j];
             }
         }
 
-        return [.. Enumerable.Range(0, Features).Select(i => a[i, Features] / a[i, i])];
+        return [.. Enumerable.Range(0, features).Select(i => a[i, features] / a[i, i])];
     }
 }

@@ -143,7 +143,11 @@ public sealed class SeriesModelTests
                 run.Add(Enumerable.Range(0, 200).Select(value)).AssertSane();
                 // The history and the season tables; integers and doubles lie before them, forecasts that are not pending after them.
                 Assert.All(run.Record[plan.Scalars..plan.Pending], v => Assert.True(float.IsFinite(v), $"The record holds {v}."));
-                Assert.True(Array.TrueForAll(run.Record[plan.LinearLevel..(plan.LinearLevel + plan.LinearWords)], float.IsFinite), "A linear expert's state isn't finite.");
+                if (!plan.HasLinear)
+                    continue;
+                int Floats(int inputs) => new RecursiveLeastSquares(inputs, plan.Horizon, plan.LinearSteps, 1, 1, 1).OriginsAt;
+                Assert.True(Array.TrueForAll(run.Record[plan.LinearForecast..(plan.LinearWide + Floats(plan.WideInputs))], float.IsFinite), "The wide linear expert's state isn't finite.");
+                Assert.True(Array.TrueForAll(run.Record[plan.LinearNarrow..(plan.LinearNarrow + Floats(ForecastPlan.NarrowInputs))], float.IsFinite), "The narrow linear expert's state isn't finite.");
             }
         }
     }

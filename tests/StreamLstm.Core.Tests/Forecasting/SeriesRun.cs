@@ -61,7 +61,7 @@ internal sealed class SeriesRun
         if (_network is not null)
             VectorKernel.Step(_network, _inputs, _model.HiddenState(Record), _model.CellState(Record), _outputs, 1);
         var forecast = new float[Plan.Horizon * Plan.Quantiles.Length];
-        _model.Issue(Record, phase, _network is null ? default : _outputs, Covariates, forecast);
+        _model.Issue(Record, phase, _network is null ? default : _outputs, forecast);
         Scores.Add(score);
         Forecasts.Add(forecast);
         return score;

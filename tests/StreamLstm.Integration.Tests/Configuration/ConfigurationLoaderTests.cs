@@ -174,6 +174,21 @@ public sealed class ConfigurationLoaderTests : IDisposable
     }
 
     [Fact]
+    public void A_signal_needs_its_rate_and_is_silent_sooner_than_a_meter()
+    {
+        var profile = Assert.Single(Valid("""{"Profiles":{"p":{"Signal":"ecg","Rate":360,"Channels":"II,V1"}}}""").Profiles);
+        Assert.Equal((SignalKind.Ecg, 360.0, TimeSpan.FromSeconds(10)), (profile.Signal, profile.Rate, profile.MaxWait));
+        Assert.Equal(
+            [
+                "StreamLstm:Profiles:a:Rate: a signal needs its samples per second, 100 to 1000.",
+                "StreamLstm:Profiles:b:Rate is \"50\": allowed is a number from 100 to 1000, needed with Signal.",
+                "StreamLstm:Profiles:c:Rate is \"250\": only with Signal ecg or eeg; series have an Interval.",
+                "StreamLstm:Profiles:d:Channels is \"1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13\": at most 12 for Signal ecg.",
+            ],
+            Invalid("""{"Profiles":{"a":{"Signal":"eeg"},"b":{"Signal":"ecg","Rate":50},"c":{"Rate":250},"d":{"Signal":"ecg","Rate":250,"Channels":"1,2,3,4,5,6,7,8,9,10,11,12,13"}}}"""));
+    }
+
+    [Fact]
     public void Every_error_is_reported_at_once_with_key_value_and_what_is_allowed()
     {
         var errors = Invalid("""

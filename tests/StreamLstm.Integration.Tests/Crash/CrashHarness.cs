@@ -82,8 +82,9 @@ internal sealed class CrashHarness : IDisposable
         {
             using var worker = WorkerProcess.Start("run", "--config", config);
             // Most kills strike during work, some during start and restore.
-            var delay = TimeSpan.FromMilliseconds(i % 4 == 3 ? _random.Next(50, 700) : _random.Next(700, 2200));
-            await Task.Delay(delay);
+            if (i % 4 != 3)
+                await worker.UntilLogAsync("Restored", TimeSpan.FromSeconds(60));
+            await Task.Delay(TimeSpan.FromMilliseconds(i % 4 == 3 ? _random.Next(50, 700) : _random.Next(100, 1600)));
             Assert.False(worker.HasExited, $"The worker ended by itself before kill {i} (seed {Seed}).\n{worker.Log}");
             if (worker.Log.Contains("Restored", StringComparison.Ordinal))
                 afterRestore++;

@@ -77,7 +77,8 @@ public sealed class ReadmeTests : IDisposable
         Assert.Equal(1, (int)JsonNode.Parse(Output("curl -sS http://localhost:8080/api/v1/ingest"))!["accepted"]!);
         Assert.Contains("\"values\"", Output("curl -sS http://localhost:8080/api/v1/streams"), StringComparison.Ordinal);
         Assert.Contains("streamlstm_build_info", Output("curl -sS http://localhost:8080/metrics"), StringComparison.Ordinal);
-        Assert.Contains("seasonal_naive_week", Output("streamlstm backtest"), StringComparison.Ordinal);
+        Assert.Contains("seasonal_naive_week", Output("streamlstm backtest four-weeks.csv"), StringComparison.Ordinal);
+        Assert.Contains("premature", Output("streamlstm backtest ecg.ndjson"), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -33,6 +33,46 @@ public sealed class FileSourceTests : IDisposable
         Assert.Equal(SourceState.Completed, source.Status.State);
     }
 
+    [Fact]
+    public async Task A_record_of_signals_comes_in_blocks_of_a_tenth_of_a_second_and_goes_on_after_a_restart()
+    {
+        const int samples = 40_000;
+        var bytes = new byte[samples * 4];
+        for (var k = 0; k < samples; k++)
+        {
+            System.Buffers.Binary.BinaryPrimitives.WriteInt16LittleEndian(bytes.AsSpan(4 * k), (short)(k % 1000));
+            System.Buffers.Binary.BinaryPrimitives.WriteInt16LittleEndian(bytes.AsSpan((4 * k) + 2), (short)(-k % 1000));
+        }
+
+        await File.WriteAllBytesAsync(Path.Combine(_folder, "r.dat"), bytes, Cancel);
+        var path = Write("r.hea", $"r 2 250 {samples} 10:00:00 1/2/2024\nr.dat 16 100 16 0 0 0 0 II\nr.dat 16 100 16 0 0 0 0 V1\n");
+        var ingress = new RecordingIngress(TimeProvider.System, failAtAppend: 2);
+        await Assert.ThrowsAsync<OperationCanceledException>(() => Source(path).RunAsync(ingress, Cancel));
+        var first = ingress.Samples.Count;
+        Assert.InRange(first, 1, (samples / 25) - 1);
+        var rest = new RecordingIngress(TimeProvider.System) { Durable = ingress.Durable };
+        await Source(path).RunAsync(rest, Cancel);
+
+        List<RecordedSample> all = [.. ingress.Samples, .. rest.Samples];
+        Assert.Equal(samples / 25, all.Count);
+        Assert.All(all, s => Assert.Equal(("r", 50), (s.Stream, s.Values.Length)));
+        var start = UnixMicros.From(new DateTimeOffset(2024, 2, 1, 10, 0, 0, TimeSpan.Zero));
+        Assert.Equal(Enumerable.Range(0, all.Count).Select(i => start + (i * 100_000L)), all.Select(s => s.Time));
+        Assert.Equal(Enumerable.Range(0, samples).Select(k => k % 1000 / 100.0), all.SelectMany(s => s.Values.Where((_, i) => i % 2 == 0)));
+        Assert.Equal($"{path}:end", rest.Durable);
+    }
+
+    [Fact]
+    public async Task A_damaged_record_of_signals_is_one_dead_letter_after_what_came_before_it()
+    {
+        await File.WriteAllBytesAsync(Path.Combine(_folder, "s.dat"), new byte[2 * 60], Cancel);
+        var path = Write("s.hea", "s 1 250 1000\ns.dat 16 100 16 0 0 0 0 II\n");
+        var ingress = new RecordingIngress(TimeProvider.System);
+        await Source(path).RunAsync(ingress, Cancel);
+        Assert.Equal(DeadLetterReason.Malformed, Assert.Single(ingress.DeadLetters).Reason);
+        Assert.Equal(2, ingress.Samples.Count);
+    }
+
     [Theory]
     [InlineData(2)]
     [InlineData(3)]

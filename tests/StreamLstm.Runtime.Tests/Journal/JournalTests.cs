@@ -317,6 +317,29 @@ public sealed class JournalTests : IDisposable
         Assert.False(journal.ReadInto(read, journal.Durable, 1000));
     }
 
+    [Theory]
+    [InlineData(0.5)]
+    [InlineData(0.1)]
+    public async Task A_block_has_its_key_once_and_comes_back_to_the_bit(double unit)
+    {
+        await using var journal = Open();
+        var batch = new SampleBatch();
+        double[] values = [1 * unit, double.NaN, 3 * unit, 4 * unit, -5 * unit, 6 * unit];
+        batch.AddBlock("ecg"u8, Now, 2777.5, Now + 10_000, 3, values);
+        batch.AddBlock("off"u8, Now, 4000, Now + 10_000, 2, [double.NaN, double.NaN]);
+        batch.AddBlock("bad"u8, Now, 4000, Now + 10_000, 2, [1, double.PositiveInfinity]);
+        batch.AddBlock("far"u8, Now, 1e9, Now + 10_000, 2, [1, 2]);
+        batch.Add("meter", Now, Now, [7]);
+        await journal.AppendAsync(batch, Stop);
+        var read = ReadAll(journal);
+        Assert.Equal(3, read.Samples.Count);
+        Assert.Equal(values, read.Samples.Values(0).ToArray());
+        Assert.Equal((3, 2777.5, Now, Now + 5555), (read.Samples.Rows(0), read.Samples.StepMicros(0), read.Samples.EventTime(0), read.Samples.LastEventTime(0)));
+        Assert.Equal([3 * unit, 4 * unit], read.Samples.Values(0, 1).ToArray());
+        Assert.Equal((1, 7.0), (read.Samples.Rows(2), read.Samples.Values(2)[0]));
+        Assert.Equal([DeadLetterReason.NotFinite, DeadLetterReason.Future], read.DeadLetters.Select(d => d.Letter.Reason));
+    }
+
     private static SampleBatch Batch(string key, long time, params double[] values)
     {
         var batch = new SampleBatch();

@@ -154,7 +154,7 @@ public sealed class PartitionCoreTests : IDisposable
 
         var format = Refusal(r => r.Apply(snapshot.Key, [9, .. snapshot.Value.AsSpan()[1..]], tombstone: false));
         var slot = Refusal(r => r.Apply(entry.Key, snapshot.Value, tombstone: false));
-        var torn = Refusal(r => r.Apply(snapshot.Key, [1, 1, 200, 0, 0, 0, 1], tombstone: false));
+        var torn = Refusal(r => r.Apply(snapshot.Key, [PartitionCore.FormatVersion, 1, 200, 0, 0, 0, 1], tombstone: false));
         var orphan = Refusal(r =>
         {
             r.Apply(entry.Key, entry.Value, tombstone: false);
@@ -162,7 +162,7 @@ public sealed class PartitionCoreTests : IDisposable
         });
         var foreign = Refusal(r => r.Apply("x"u8, "hello"u8, tombstone: false));
 
-        Assert.Contains("has format 9; this program reads 1", format, StringComparison.Ordinal);
+        Assert.Contains("has format 9; this program reads 2", format, StringComparison.Ordinal);
         Assert.Contains($"kind 1 in slot {entry.Key[^1]}", slot, StringComparison.Ordinal);
         Assert.Contains("ends early", torn, StringComparison.Ordinal);
         Assert.Contains("have no snapshot", orphan, StringComparison.Ordinal);

@@ -357,7 +357,7 @@ public sealed class RecordLogTests : IDisposable
         File.WriteAllBytes(Segments()[0], bytes);
         var error = Assert.Throws<CorruptLogException>(() => Open().Dispose());
         Assert.Contains("version 9", error.Message, StringComparison.Ordinal);
-        Assert.Contains("version 3", error.Message, StringComparison.Ordinal);
+        Assert.Contains("version 4", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
