@@ -9,6 +9,7 @@ using StreamLstm.Core.Forecasting;
 using StreamLstm.Runtime.Episodes;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Models;
+using StreamLstm.Runtime.Outlooks;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Partitioned;
 using StreamLstm.Runtime.Sharding;
@@ -52,6 +53,7 @@ public sealed partial class Engine : IAsyncDisposable
     private FileStream? _lock;
     private ModelStore _models = null!;
     private Journal.Journal _journal = null!;
+    private OutlookStore _outlooks = null!;
     private StateLog.StateLog _stateLog = null!;
     private TrainingLog _trainingLog = null!;
     private Shard[] _shards = [];
@@ -127,6 +129,7 @@ public sealed partial class Engine : IAsyncDisposable
         _models = new ModelStore(Path.Combine(_settings.StateDirectory, "models"));
         _trainingLog = new TrainingLog(Path.Combine(_settings.StateDirectory, "training"));
         _stateLog = new StateLog.StateLog(Path.Combine(_settings.StateDirectory, "state"), _settings.StateSegmentBytes);
+        _outlooks = new OutlookStore(Path.Combine(_settings.StateDirectory, "outlooks"));
         _journal = new Journal.Journal(Path.Combine(_settings.StateDirectory, "journal"), _clock, _settings.Journal);
         _shards = [.. Enumerable.Range(0, _settings.Shards).Select(i => new Shard(i, _settings.Shards, _settings, _profiles, _models))];
         var streams = new Dictionary<byte[], RestoredStream>(KeyComparer.Instance);
@@ -137,6 +140,14 @@ public sealed partial class Engine : IAsyncDisposable
             foreach (var commit in _stateLog.RestoredCommits)
                 _undelivered.Enqueue(commit);
             await RestoreShardsAsync(streams);
+            if (_outlooks.Load(_committed) is { } outlooks)
+            {
+                await OnShardsAsync(shard =>
+                {
+                    shard.RestoreOutlooks(outlooks);
+                    return true;
+                });
+            }
         }
         else
         {
@@ -496,6 +507,8 @@ public sealed partial class Engine : IAsyncDisposable
     private async Task PumpAsync(CancellationToken stop)
     {
         var batch = new LogBatch();
+        foreach (var stream in OutlookTable.Streams(_settings.Profiles))
+            batch.Broadcast.Add(Encoding.UTF8.GetBytes(stream));
         var position = _committed;
         var lastStatistics = 0L;
         while (!stop.IsCancellationRequested)
@@ -595,7 +608,11 @@ public sealed partial class Engine : IAsyncDisposable
                 _header.Clocks[partition.Id] = partition.Clock;
         }
 
+        if (batch.HasBroadcast)
+            _outlooks.Save(batch.Next, _shards[0].Partitions.First().Outlooks);
         WriteCommit(made, outputs);
+        if (batch.HasBroadcast)
+            _outlooks.DeleteBefore(batch.Next);
         Volatile.Write(ref _committed, batch.Next);
         _journal.Release(batch.Next, _settings.KeepJournal);
         _metrics.CommitDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
