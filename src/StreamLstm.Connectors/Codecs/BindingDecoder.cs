@@ -64,6 +64,9 @@ public sealed class BindingDecoder : IPayloadDecoder
         remove => Sparkplug.RebirthRequested -= value;
     }
 
+    /// <summary>Whether a rebirth was asked for and has not come yet.</summary>
+    internal bool AwaitsBirth(string group, string node) => Sparkplug.AwaitsBirth(group, node);
+
     internal SparkplugNodes Sparkplug { get; }
 
     /// <summary>Everything that is wrong with a binding; empty if it can be used.</summary>

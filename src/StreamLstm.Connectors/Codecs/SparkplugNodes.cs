@@ -103,6 +103,13 @@ internal sealed class SparkplugNodes(DecodeCounters counters)
         }
     }
 
+    /// <summary>Whether a node was asked for its births and hasn't published them since.</summary>
+    public bool AwaitsBirth(string group, string node)
+    {
+        lock (_nodes)
+            return _nodes.TryGetValue(Encoding.UTF8.GetBytes($"{group}/{node}"), out var known) && known.AskedMicros is not null;
+    }
+
     /// <summary>Takes one entry of memory; false if all are taken.</summary>
     public bool TryTake()
     {

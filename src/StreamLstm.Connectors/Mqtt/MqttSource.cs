@@ -92,11 +92,13 @@ public sealed partial class MqttSource : ISampleSource
         using var intake = new Intake(this, client, ingress);
         var connecting = _reconnector.RunAsync(client, (connection, cancel) => SubscribeAsync(client, connection, intake, cancel), both.Token);
         var pumping = PumpAsync(client, intake, both.Token);
+        using var rebirths = _decoder is BindingDecoder bindings ? new SparkplugRebirths(Name, bindings, _clock, _logger) : null;
+        var asking = rebirths?.RunAsync(client, both.Token) ?? Task.Delay(Timeout.Infinite, both.Token);
 
-        // Neither ends by itself unless something is broken; then the other must not go on alone.
-        var first = await Task.WhenAny(connecting, pumping);
+        // None ends by itself unless something is broken; then the others must not go on alone.
+        var first = await Task.WhenAny(connecting, pumping, asking);
         await both.CancelAsync();
-        await Task.WhenAll(connecting, pumping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(connecting, pumping, asking).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (!stopping.IsCancellationRequested)
             await first;
     }

@@ -51,6 +51,22 @@ public class MqttSinkTests
     }
 
     [Fact]
+    public async Task What_late_data_changed_behind_the_newest_result_does_not_take_its_place()
+    {
+        await using var broker = await MosquittoServer.StartAsync();
+        await broker.SubscribeAsync("watcher", "out/s/#");
+        await using var sink = NewSink(broker, retainResults: true);
+        await sink.OpenAsync(default, Cancel);
+        var newest = $$"""{"schema":1,"stream":"s","time":"t2","issued_at":"i","forecast":{{Forecast}}}""";
+        var older = $$"""{"schema":1,"stream":"s","time":"t1","revision":1,"issued_at":"i","forecast":{{Forecast}}}""";
+        await sink.PublishAsync(1, [Record(OutputKind.Result, "s", newest), Record(OutputKind.Result, "s", older) with { Newest = false }], Cancel);
+        Assert.Equal(3, (await broker.ReceiveAsync("watcher", "out/s/#", 3)).Length);
+        var kept = await broker.ReceiveRetainedAsync("out/s/#", 2);
+        Assert.Contains("out/s/result " + newest, kept);
+        Assert.DoesNotContain(kept, k => k.Contains("t1", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task Status_is_offline_after_a_goodbye()
     {
         await using var broker = await MosquittoServer.StartAsync();
@@ -128,8 +144,8 @@ public class MqttSinkTests
             Assert.Throws<ArgumentException>(() => new MqttSink(bad, new ListLogger<MqttSink>()));
     }
 
-    private static MqttSink NewSink(MosquittoServer broker, ListLogger<MqttSink>? logger = null, int? port = null) =>
-        new(new MqttSinkSettings { Name = "out", Host = "127.0.0.1", Port = port ?? broker.Port, ClientId = "sink", Prefix = "out" }, logger ?? new ListLogger<MqttSink>());
+    private static MqttSink NewSink(MosquittoServer broker, ListLogger<MqttSink>? logger = null, int? port = null, bool retainResults = false) =>
+        new(new MqttSinkSettings { Name = "out", Host = "127.0.0.1", Port = port ?? broker.Port, ClientId = "sink", Prefix = "out", RetainResults = retainResults }, logger ?? new ListLogger<MqttSink>());
 
     private static OutputRecord Record(OutputKind kind, string stream, string json) => new(kind, stream, 0, 0, Encoding.UTF8.GetBytes(json));
 }

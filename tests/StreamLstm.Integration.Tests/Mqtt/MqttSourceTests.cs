@@ -1,4 +1,7 @@
+using System.Text;
+using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Mqtt;
+using StreamLstm.Integration.Tests.Codecs;
 using StreamLstm.Runtime.Ingress;
 
 namespace StreamLstm.Integration.Tests.Mqtt;
@@ -154,13 +157,34 @@ public class MqttSourceTests
         Assert.DoesNotContain("secret", (settings with { Username = "u", Password = "secret" }).ToString());
     }
 
-    private static MqttSource NewSource(MosquittoServer broker, NumberDecoder decoder, ListLogger<MqttSource> logger, Func<MqttSourceSettings, MqttSourceSettings>? change = null)
+    private static MqttSource NewSource(MosquittoServer broker, IPayloadDecoder decoder, ListLogger<MqttSource> logger, Func<MqttSourceSettings, MqttSourceSettings>? change = null)
     {
         var settings = new MqttSourceSettings { Name = "home", Host = "127.0.0.1", Port = broker.Port, ClientId = "source" };
         return new MqttSource(change?.Invoke(settings) ?? settings, decoder, logger);
     }
 
     /// <summary>A running source; disposal stops it, without acknowledging what is under way.</summary>
+    [Fact]
+    public async Task A_Sparkplug_node_that_speaks_without_a_birth_is_asked_for_it_once()
+    {
+        await using var broker = await MosquittoServer.StartAsync();
+        await broker.SubscribeAsync("node", "spBv1.0/plant/NCMD/#");
+        var ingress = new FakeIngress();
+        using var stop = new CancellationTokenSource();
+        var source = NewSource(broker, new BindingDecoder(Presets.Find("sparkplug")), new ListLogger<MqttSource>());
+        var run = source.RunAsync(ingress, stop.Token);
+        await Eventually.HoldsAsync(() => source.Status.State == SourceState.Connected, "connected");
+        // seq = 7 and a metric by alias: text is what mosquitto's client can send, and these bytes are ASCII.
+        var data = Encoding.ASCII.GetString(new ProtobufWriter().Block(2, m => m.Varint(2, 9).Varint(3, 1).Varint(4, 10)).Varint(3, 7).Bytes);
+        await broker.PublishAsync("spBv1.0/plant/NDATA/gw", data, qos: 0);
+        await broker.PublishAsync("spBv1.0/plant/NDATA/gw", data, qos: 0);
+        var asked = Assert.Single(await broker.ReceiveAsync("node", "spBv1.0/plant/NCMD/#", 1));
+        Assert.StartsWith("spBv1.0/plant/NCMD/gw", asked, StringComparison.Ordinal);
+        Assert.Contains("Node Control/Rebirth", asked, StringComparison.Ordinal);
+        await stop.CancelAsync();
+        await run;
+    }
+
     private sealed class Run : IAsyncDisposable
     {
         private readonly CancellationTokenSource _stop = new();
