@@ -1,5 +1,4 @@
 using System.Text;
-using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Outlooks;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
@@ -17,7 +16,14 @@ public sealed class OutlookTests : IDisposable
 
     private static readonly Profile Warm = new()
     {
-        Name = "warm", HiddenSize = 4, HorizonSteps = 8, SamplesPerFrame = 1, Learning = false, Season = TimeSpan.FromHours(6), Channels = ["load", "temperature"], Covariates = ["temperature"],
+        Name = "warm",
+        HiddenSize = 4,
+        HorizonSteps = 8,
+        SamplesPerFrame = 1,
+        Learning = false,
+        Season = TimeSpan.FromHours(6),
+        Channels = ["load", "temperature"],
+        Covariates = ["temperature"],
         Outlooks = new Dictionary<string, string> { ["temperature"] = "weather" },
     };
 
