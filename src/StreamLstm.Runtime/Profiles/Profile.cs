@@ -75,7 +75,7 @@ public sealed record Profile
     public double Rate { get; init; }
 
     /// <summary>Of covariates that are known in advance, by channel the stream that tells their future; see <see cref="Outlooks.OutlookTable"/>.</summary>
-    public IReadOnlyDictionary<string, string> Outlooks { get; init; } = new Dictionary<string, string>();
+    public IReadOnlyDictionary<string, string> Outlooks { get; init; } = System.Collections.Frozen.FrozenDictionary<string, string>.Empty;
 
     public Aggregation Aggregation { get; init; } = Aggregation.Mean;
 

@@ -155,7 +155,7 @@ public static class ConfigurationLoader
             Signal = Enum.Parse<SignalKind>(node.Choice("Signal") ?? "none", ignoreCase: true),
             Rate = node.OptionalNumber("Rate") ?? 0,
             Covariates = node.List("Covariates") ?? [],
-            Outlooks = node.Map("Outlooks"),
+            Outlooks = node.Map("Outlooks") is { Count: > 0 } outlooks ? outlooks : System.Collections.Frozen.FrozenDictionary<string, string>.Empty,
             Aggregation = Enum.Parse<Aggregation>(node.Choice("Aggregation") ?? "mean", ignoreCase: true),
             Counter = node.Boolean("Counter"),
             Rollover = node.OptionalNumber("Rollover"),
