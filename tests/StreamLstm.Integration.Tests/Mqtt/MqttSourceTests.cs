@@ -178,7 +178,8 @@ public class MqttSourceTests
         var data = Encoding.ASCII.GetString(new ProtobufWriter().Block(2, m => m.Varint(2, 9).Varint(3, 1).Varint(4, 10)).Varint(3, 7).Bytes);
         await broker.PublishAsync("spBv1.0/plant/NDATA/gw", data, qos: 0);
         await broker.PublishAsync("spBv1.0/plant/NDATA/gw", data, qos: 0);
-        var asked = Assert.Single(await broker.ReceiveAsync("node", "spBv1.0/plant/NCMD/#", 1));
+        // The payload has a line feed in it.
+        var asked = string.Join('\n', await broker.ReceiveAsync("node", "spBv1.0/plant/NCMD/#", 1));
         Assert.StartsWith("spBv1.0/plant/NCMD/gw", asked, StringComparison.Ordinal);
         Assert.Contains("Node Control/Rebirth", asked, StringComparison.Ordinal);
         await stop.CancelAsync();
