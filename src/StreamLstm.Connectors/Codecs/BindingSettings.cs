@@ -42,6 +42,9 @@ public enum ValueKind
 
     /// <summary>An amount since the previous message.</summary>
     Delta,
+
+    /// <summary>A time as the binding's <c>Time</c> writes it, taken in Unix seconds: when a value that is known in advance will be.</summary>
+    Time,
 }
 
 /// <summary>What becomes of messages that the broker kept from an earlier time.</summary>

@@ -507,6 +507,15 @@ internal ref struct Record(BindingDecoder decoder, Binding binding, in SourceMes
     private bool TryNumber(CompiledValue value, scoped ReadOnlySpan<byte> raw, out double number, out string? unitName)
     {
         unitName = null;
+        if (value.Kind == ValueKind.Time)
+        {
+            var text = raw.Length > 1 && raw[0] == '"' && raw[^1] == '"' ? raw[1..^1] : raw;
+            var read = TimestampParser.TryParse(text, binding.Settings.Time.Format, binding.Settings.Time.Zone, _message.ArrivalMicros, out var micros);
+            number = micros / 1e6;
+            unitName = "s";
+            return read;
+        }
+
         return NumberParser.Parse(raw, out number, out var unit) == NumberResult.Ok
             && TryConvert(value, unit, binding.Format == PayloadFormat.Obis, ref number, out unitName);
     }

@@ -251,8 +251,8 @@ public sealed class ForecastPlan
     /// <summary>Length of the covariates' contribution to the inputs.</summary>
     public int CovariateInputs => CovariateFeatures * Covariates;
 
-    /// <summary>Steps ahead at which a covariate's expected value is read.</summary>
-    internal int[] CovariateSteps { get; }
+    /// <summary>Steps ahead at which a covariate's known or expected value is read.</summary>
+    public int[] CovariateSteps { get; }
 
     /// <summary>How far ahead the windows of inputs look: K, at most a day.</summary>
     private int Reach => Math.Min(Horizon, DayFrames > 0 ? DayFrames : Horizon);

@@ -484,9 +484,10 @@ public sealed class SeriesModel
     /// <param name="record">The covariate's record, after its frame was observed.</param>
     /// <param name="phase">Phase of the frame.</param>
     /// <param name="features">Receives <see cref="ForecastPlan.CovariateFeatures"/> values.</param>
-    public void WriteCovariate(ReadOnlySpan<float> record, FramePhase phase, Span<float> features)
+    /// <param name="known">What is known in advance of its values at <see cref="ForecastPlan.CovariateSteps"/>, in its own unit, NaN = nothing; or empty.</param>
+    public void WriteCovariate(Span<float> record, FramePhase phase, Span<float> features, ReadOnlySpan<double> known = default)
     {
-        if (MemoryMarshal.Cast<float, int>(record.Slice(_plan.Integers, 16))[IntCount] == 0)
+        if (Integers(record)[IntCount] == 0)
         {
             features.Clear();
             return;
@@ -495,7 +496,10 @@ public sealed class SeriesModel
         var phi = Phi(record);
         for (var i = 0; i < features.Length / 2; i++)
         {
-            var v = Math.Clamp(i == 0 ? At(record, 1) : SeasonalForecast(record, phase, _plan.CovariateSteps[i - 1], phi), -8, 8);
+            var v = i == 0 ? At(record, 1) : SeasonalForecast(record, phase, _plan.CovariateSteps[i - 1], phi);
+            if (i > 0 && known.Length > 0 && double.IsFinite(known[i - 1]))
+                v = (float)((known[i - 1] - Doubles(record)[DblOffset]) / Doubles(record)[DblScale]);
+            v = Math.Clamp(v, -8, 8);
             features[2 * i] = v;
             features[(2 * i) + 1] = 0.5f * v * v;
         }

@@ -22,6 +22,9 @@ internal sealed class CommitWork(OutboxMemory owner, int shards)
     /// <summary>What the sinks get, in the log's order; points into <see cref="Made"/>.</summary>
     public List<OutputRecord> Outputs { get; } = [];
 
+    /// <summary>The outlook table after the batch, encoded, if the batch changed it.</summary>
+    public byte[]? Outlooks { get; set; }
+
     /// <summary>Scratch for dead letters.</summary>
     public ByteWriter Letters { get; } = new();
 
@@ -44,6 +47,7 @@ internal sealed class CommitWork(OutboxMemory owner, int shards)
         _holders = 1;
         Batch.Clear();
         Outputs.Clear();
+        Outlooks = null;
         foreach (var made in Made)
             made.Clear();
     }

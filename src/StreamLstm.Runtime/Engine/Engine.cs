@@ -10,6 +10,7 @@ using StreamLstm.Core.Forecasting;
 using StreamLstm.Runtime.Episodes;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Models;
+using StreamLstm.Runtime.Outlooks;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Partitioned;
 using StreamLstm.Runtime.Sharding;
@@ -55,6 +56,7 @@ public sealed partial class Engine : IAsyncDisposable
     private FileStream? _lock;
     private ModelStore _models = null!;
     private Journal.Journal _journal = null!;
+    private OutlookStore _outlooks = null!;
     private StateLog.StateLog _stateLog = null!;
     private TrainingLog _trainingLog = null!;
     private Shard[] _shards = [];
@@ -143,6 +145,7 @@ public sealed partial class Engine : IAsyncDisposable
         _models = new ModelStore(Path.Combine(_settings.StateDirectory, "models"));
         _trainingLog = new TrainingLog(Path.Combine(_settings.StateDirectory, "training"));
         _stateLog = new StateLog.StateLog(Path.Combine(_settings.StateDirectory, "state"), _settings.StateSegmentBytes);
+        _outlooks = new OutlookStore(Path.Combine(_settings.StateDirectory, "outlooks"));
         _journal = new Journal.Journal(Path.Combine(_settings.StateDirectory, "journal"), _clock, _settings.Journal) { OnWaits = JournalWaits };
         _shards = [.. Enumerable.Range(0, _settings.Shards).Select(i => new Shard(i, _settings.Shards, _settings, _profiles, _models))];
         var streams = 0;
@@ -150,6 +153,14 @@ public sealed partial class Engine : IAsyncDisposable
         {
             Adopt(header);
             streams = restored;
+            if (_outlooks.Load(_committed) is { } outlooks)
+            {
+                await OnShardsAsync(shard =>
+                {
+                    shard.RestoreOutlooks(outlooks);
+                    return true;
+                });
+            }
         }
         else
         {
@@ -556,7 +567,7 @@ public sealed partial class Engine : IAsyncDisposable
     {
         var position = _committed;
         var lastStatistics = 0L;
-        var work = _outbox.Rent(_shards.Length);
+        var work = RentWork();
         while (!stop.IsCancellationRequested)
         {
             Volatile.Write(ref _lastTurn, Environment.TickCount64);
@@ -579,13 +590,21 @@ public sealed partial class Engine : IAsyncDisposable
             }
 
             _metrics.CommitWait.Record(Stopwatch.GetElapsedTime(finished).TotalSeconds);
-            work = _outbox.Rent(_shards.Length);
+            work = RentWork();
             if (Environment.TickCount64 - lastStatistics > 500)
             {
                 lastStatistics = Environment.TickCount64;
                 await RefreshStatisticsAsync();
             }
         }
+    }
+
+    private CommitWork RentWork()
+    {
+        var work = _outbox.Rent(_shards.Length);
+        foreach (var stream in OutlookTable.Streams(_settings.Profiles))
+            work.Batch.Broadcast.Add(Encoding.UTF8.GetBytes(stream));
+        return work;
     }
 
     private async Task ProcessAsync(CommitWork work, CancellationToken stop)
@@ -604,6 +623,9 @@ public sealed partial class Engine : IAsyncDisposable
             }
 
             await Task.WhenAll(pending);
+            // Now, as the shards go on with the next batch while this one is committed; every partition has the same table.
+            if (work.Batch.HasBroadcast)
+                work.Outlooks = OutlookStore.Encode(_shards[0].Partitions.First().Outlooks);
             _metrics.StepDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
         }
         finally
@@ -688,7 +710,11 @@ public sealed partial class Engine : IAsyncDisposable
 
         foreach (var (source, read) in work.Batch.SourcePositions)
             _header.SourcePositions[source] = read;
+        if (work.Outlooks is { } outlooks)
+            await DiskSpace.WriteAsync(() => _outlooks.Save(work.Batch.Next, outlooks), static () => { }, CommitsWait, stop);
         await WriteCommitAsync(work.Made, work.Outputs, stop);
+        if (work.Outlooks is not null)
+            _outlooks.DeleteBefore(work.Batch.Next);
         _metrics.CommitDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
     }
 

@@ -47,7 +47,7 @@ internal static class Replay
         var clock = new SimulatedClock(rows.Count > 0 ? rows[0].TimeMicros : 0);
         await using var engine = new Engine(settings, sinks, clock, loggers, meters);
         await engine.StartAsync();
-        var feed = new Feed(rows, engine, clock, (long)TimeSpan.FromDays(1).TotalMicroseconds, progress, learnUntil);
+        var feed = new Feed(settings.Profiles[0], rows, engine, clock, (long)TimeSpan.FromDays(1).TotalMicroseconds, progress, learnUntil);
         await engine.RunAsync([feed], untilDrained: true, cancellationToken);
         cancellationToken.ThrowIfCancellationRequested();
     }
@@ -69,7 +69,7 @@ internal static class Replay
     }
 
     /// <summary>Pushes the readings, one day at a time.</summary>
-    private sealed class Feed(IReadOnlyList<BacktestRow> rows, Engine engine, SimulatedClock clock, long chunk, Action<double>? progress, double learnUntil) : ISampleSource
+    private sealed class Feed(Profile profile, IReadOnlyList<BacktestRow> rows, Engine engine, SimulatedClock clock, long chunk, Action<double>? progress, double learnUntil) : ISampleSource
     {
         public string Name => "backtest";
 
@@ -86,6 +86,7 @@ internal static class Replay
                 if (engine.Learning && i >= learnUntil * rows.Count)
                     engine.Freeze();
                 var end = rows[i].TimeMicros + chunk;
+                OutlookVintages.Add(batch, profile, rows, i, end);
                 for (; i < rows.Count && rows[i].TimeMicros < end && batch.Count < 50_000; i++)
                 {
                     var row = rows[i];

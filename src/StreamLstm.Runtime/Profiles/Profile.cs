@@ -76,6 +76,9 @@ public sealed record Profile
     /// <summary>Samples per second of a signal.</summary>
     public double Rate { get; init; }
 
+    /// <summary>Of covariates that are known in advance, by channel the stream that tells their future; see <see cref="Outlooks.OutlookTable"/>.</summary>
+    public IReadOnlyDictionary<string, string> Outlooks { get; init; } = System.Collections.Frozen.FrozenDictionary<string, string>.Empty;
+
     public Aggregation Aggregation { get; init; } = Aggregation.Mean;
 
     /// <summary>

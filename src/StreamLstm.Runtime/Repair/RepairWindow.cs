@@ -261,6 +261,15 @@ internal sealed class RepairWindow
         return i > 0 ? _closed[i - 1].Version : BaseBefore(frame) is { Frame: not None } b ? b.Version : i < _closed.Count ? _closed[i].Version : active;
     }
 
+    /// <summary>What was known in advance when a frame was closed first, or null.</summary>
+    public double[]? KnownOf(long frame) => Find(frame) is >= 0 and var i ? _closed[i].Known : null;
+
+    public void KeepKnown(long frame, ReadOnlySpan<double> known)
+    {
+        if (Find(frame) is >= 0 and var i)
+            System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_closed)[i].Known = known.ToArray();
+    }
+
     /// <summary>
     /// The revision under which a frame's result goes out, or −1 if what was published of it still holds.
     /// </summary>
@@ -371,12 +380,7 @@ internal sealed class RepairWindow
             WriteSample(w, i);
         w.Int32(_closed.Count);
         foreach (var c in _closed)
-        {
-            w.Int64(c.Frame);
-            w.Int32(c.Version);
-            w.Int32(c.Revision);
-            w.Int64((long)c.Fingerprint);
-        }
+            WriteFrame(w, c);
 
         WriteEpisodes(w);
         _changed.Clear();
@@ -391,13 +395,13 @@ internal sealed class RepairWindow
         for (var n = r.Int32(); n > 0; n--)
             ReadSample(ref r);
         for (var n = r.Int32(); n > 0; n--)
-            _closed.Add(new ClosedFrame { Frame = r.Int64(), Version = r.Int32(), Revision = r.Int32(), Fingerprint = (ulong)r.Int64() });
+            _closed.Add(ReadFrame(ref r));
         ReadEpisodes(ref r);
         _changed.Clear();
     }
 
     /// <summary>What a commit adds without a snapshot: no base has been taken and nothing rewound.</summary>
-    /// <param name="w">Receives <c>[dirty][due][newest][n samples][n frames: frame i64, version, revision i32, fingerprint i64][n episodes]</c>.</param>
+    /// <param name="w">Receives <c>[dirty][due][newest][n samples][n frames: frame i64, version, revision i32, fingerprint i64, known n u8 × f64][n episodes]</c>.</param>
     /// <param name="frames">Frames closed since the last commit, ascending.</param>
     /// <param name="keep">The record has no frames: a later one takes its place, and must say what it said.</param>
     public void WriteDelta(ByteWriter w, IEnumerable<long> frames, bool keep)
@@ -425,10 +429,7 @@ internal sealed class RepairWindow
         {
             if (Find(frame) is not (>= 0 and var i))
                 continue;
-            w.Int64(frame);
-            w.Int32(_closed[i].Version);
-            w.Int32(_closed[i].Revision);
-            w.Int64((long)_closed[i].Fingerprint);
+            WriteFrame(w, _closed[i]);
             n++;
         }
 
@@ -445,7 +446,7 @@ internal sealed class RepairWindow
             ReadSample(ref r);
         for (var n = r.Int32(); n > 0; n--)
         {
-            var closed = new ClosedFrame { Frame = r.Int64(), Version = r.Int32(), Revision = r.Int32(), Fingerprint = (ulong)r.Int64() };
+            var closed = ReadFrame(ref r);
             var i = Find(closed.Frame);
             if (i >= 0)
                 _closed[i] = closed;
@@ -456,6 +457,29 @@ internal sealed class RepairWindow
         ReadEpisodes(ref r);
         if (!keep)
             _changed.Clear();
+    }
+
+    private static void WriteFrame(ByteWriter w, in ClosedFrame c)
+    {
+        w.Int64(c.Frame);
+        w.Int32(c.Version);
+        w.Int32(c.Revision);
+        w.Int64((long)c.Fingerprint);
+        w.Byte((byte)(c.Known?.Length ?? 0));
+        foreach (var v in c.Known ?? [])
+            w.Double(v);
+    }
+
+    private static ClosedFrame ReadFrame(ref ByteReader r)
+    {
+        var c = new ClosedFrame { Frame = r.Int64(), Version = r.Int32(), Revision = r.Int32(), Fingerprint = (ulong)r.Int64() };
+        var n = r.Byte();
+        if (n == 0)
+            return c;
+        c.Known = new double[n];
+        foreach (ref var v in c.Known.AsSpan())
+            v = r.Double();
+        return c;
     }
 
     private void WriteState(ByteWriter w)
@@ -543,6 +567,7 @@ internal sealed class RepairWindow
         /// <summary>Of the latest published result, or −1.</summary>
         public int Revision;
         public ulong Fingerprint;
+        public double[]? Known;
     }
 }
 

@@ -53,12 +53,28 @@ internal sealed class LogBatch(bool single = false)
     /// <summary>Names an entry's place in the log for people.</summary>
     public Func<long, string> DescribePosition { get; init; } = static lsn => FormattableString.Invariant($"journal:{lsn}");
 
+    /// <summary>Streams whose samples concern every partition.</summary>
+    public HashSet<byte[]> Broadcast { get; } = new(KeyComparer.Instance);
+
+    /// <summary>Whether the batch has such samples.</summary>
+    public bool HasBroadcast { get; private set; }
+
     /// <summary>Entries of one partition, in log order, broadcasts included.</summary>
     public IReadOnlyList<int> Entries(int partition) => _byPartition[partition];
 
     public void AddSample(long lsn, ReadOnlySpan<byte> key, long eventTime, long arrival, ReadOnlySpan<double> values)
     {
-        _byPartition[IndexOf(key)].Add(Count);
+        if (Broadcast.Count > 0 && Broadcast.GetAlternateLookup<ReadOnlySpan<byte>>().Contains(key))
+        {
+            HasBroadcast = true;
+            foreach (var entries in _byPartition)
+                entries.Add(Count);
+        }
+        else
+        {
+            _byPartition[IndexOf(key)].Add(Count);
+        }
+
         SampleIndex.Add(Samples.Count);
         Samples.Add(key, eventTime, arrival, values);
         Add(lsn, EntryKind.Sample, arrival);
@@ -117,6 +133,7 @@ internal sealed class LogBatch(bool single = false)
         foreach (var entries in _byPartition)
             entries.Clear();
         SnapshotBefore = 0;
+        HasBroadcast = false;
     }
 
     private int IndexOf(ReadOnlySpan<byte> key) => single ? 0 : VirtualPartition.Of(key);

@@ -28,6 +28,8 @@ internal sealed class ProfileRuntime
         CovariateChannels = [.. profile.Covariates.Select(name => profile.Channels.ToList().IndexOf(name))];
         if (CovariateChannels.Contains(-1))
             throw new ArgumentException($"A covariate of profile {profile.Name} is none of its channels.", nameof(profile));
+        OutlookStreams = [.. profile.Covariates.Select(name => profile.Outlooks.TryGetValue(name, out var stream) ? System.Text.Encoding.UTF8.GetBytes(stream) : null)];
+        KnownLength = profile.Outlooks.Count > 0 ? Plan.CovariateSteps.Length * profile.Covariates.Count : 0;
         Shape = new LstmForecasterShape(Plan.Inputs, Plan.Hidden, Plan.Horizon);
     }
 
@@ -49,6 +51,12 @@ internal sealed class ProfileRuntime
     public int JointBasis { get; }
 
     public float JointRatio { get; }
+
+    /// <summary>By covariate the stream that tells its future, or null [C].</summary>
+    public byte[]?[] OutlookStreams { get; }
+
+    /// <summary>How many values are known in advance with each frame: [C, steps], or 0.</summary>
+    public int KnownLength { get; }
 
     public long IntervalMicros { get; }
 

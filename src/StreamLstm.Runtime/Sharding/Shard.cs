@@ -10,6 +10,7 @@ using StreamLstm.Runtime.Alignment;
 using StreamLstm.Runtime.Episodes;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Models;
+using StreamLstm.Runtime.Outlooks;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
 using StreamLstm.Runtime.Repair;
@@ -32,6 +33,9 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
     public const byte SnapshotRecord = 1;
     public const byte EntriesRecord = 2;
     public const byte HeaderSlot = 255;
+
+    /// <summary>Added to the kind of a frame behind whose values stands what was known in advance: <c>[n u8] n×f64</c>.</summary>
+    private const byte HasKnown = 0x40;
     private const int BlockRows = 64;
 
     private readonly EngineSettings _settings;
@@ -77,7 +81,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         : this(settings, profiles, models, shards, new Partition?[VirtualPartition.Count])
     {
         for (var p = index; p < VirtualPartition.Count; p += shards)
-            _partitions[p] = new Partition(p, p, profiles.Length);
+            _partitions[p] = new Partition(p, p, profiles);
         _thread = Task.Factory.StartNew(RunAsync, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
     }
 
@@ -99,7 +103,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
     /// <param name="of">How many there are; each has its part of the training sample.</param>
     /// <param name="teaches">Whether rows for training are wanted.</param>
     public static Shard OfPartition(int id, int of, bool teaches, EngineSettings settings, ProfileRuntime[] profiles, ModelStore models) =>
-        new(settings, profiles, models, of, [new Partition(0, id, profiles.Length)], chunkRecords: 32, teaches);
+        new(settings, profiles, models, of, [new Partition(0, id, profiles)], chunkRecords: 32, teaches);
 
     public IEnumerable<Partition> Partitions => _partitions.Where(p => p is not null)!;
 
@@ -390,10 +394,18 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         var n = r.Int32();
         for (var i = 0; i < n; i++)
         {
-            var work = new FrameWork { Session = session, Frame = r.Int64(), Kind = (FrameKind)r.Byte(), Length = r.Int64(), Version = r.Int32(), ValuesAt = _frameValues.Count, NextOfStream = -1 };
+            var work = new FrameWork { Session = session, Frame = r.Int64(), ValuesAt = _frameValues.Count, NextOfStream = -1 };
+            var kind = r.Byte();
+            (work.Kind, work.Length, work.Version) = ((FrameKind)(kind & ~HasKnown), r.Int64(), r.Int32());
             var values = r.Byte();
             for (var c = 0; c < values; c++)
                 _frameValues.Add(r.Double());
+            (work.KnownAt, work.Known) = (_frameValues.Count, (kind & HasKnown) != 0 ? r.Byte() : 0);
+            for (var c = 0; c < work.Known; c++)
+                _frameValues.Add(r.Double());
+            // The profile may have had other covariates known in advance when this was written.
+            if (work.Known != session.Profile.KnownLength)
+                work.Known = 0;
             Schedule(work);
             session.FramesSinceSnapshot++;
         }
@@ -474,6 +486,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
             NoteClosed(window, _session, ref work);
         foreach (var v in values)
             _frameValues.Add(v);
+        NoteKnown(partition, ref work);
         Schedule(work);
         if (work.Replayed)
             return;
@@ -529,7 +542,9 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
                 partition.Clock = Math.Max(partition.Clock, batch.Clock[entry]);
                 _clock = partition.Clock;
                 RunRepairs(partition);
-                if (batch.Samples.Rows(batch.SampleIndex[entry]) > 1)
+                if (partition.Outlooks.Names(batch.Samples.Key(batch.SampleIndex[entry])))
+                    TakeOutlook(partition, batch.Samples, batch.SampleIndex[entry]);
+                else if (batch.Samples.Rows(batch.SampleIndex[entry]) > 1)
                     AlignBlock(partition, batch.Samples, batch.SampleIndex[entry]);
                 else
                     AlignSample(partition, batch.Samples, batch.SampleIndex[entry]);
@@ -899,7 +914,8 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
             for (var i = 0; i < runtime.CovariateChannels.Length; i++)
             {
                 var features = covariates.Slice(i * covariates.Length / runtime.CovariateChannels.Length, covariates.Length / runtime.CovariateChannels.Length);
-                profile.Model.WriteCovariate(profile.Arena.Record(work.Session.Slots[runtime.CovariateChannels[i]]), phase, features);
+                var steps = work.Known / runtime.CovariateChannels.Length;
+                profile.Model.WriteCovariate(profile.Arena.Record(work.Session.Slots[runtime.CovariateChannels[i]]), phase, features, allValues.Slice(work.KnownAt + (i * steps), steps));
             }
 
             for (var c = 0; c < d; c++, row++)
@@ -1151,12 +1167,16 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
                     var work = _frames[i];
                     var n = work.Kind == FrameKind.Observed ? session.Slots.Length : 0;
                     w.Int64(work.Frame);
-                    w.Byte((byte)work.Kind);
+                    w.Byte((byte)((byte)work.Kind | (work.Known > 0 ? HasKnown : 0)));
                     w.Int64(work.Length);
                     w.Int32(work.Version);
                     w.Byte((byte)n);
                     for (var c = 0; c < n; c++)
                         w.Double(_frameValues[work.ValuesAt + c]);
+                    if (work.Known > 0)
+                        w.Byte((byte)work.Known);
+                    for (var c = 0; c < work.Known; c++)
+                        w.Double(_frameValues[work.KnownAt + c]);
                 }
 
                 if (session.Repair is { } window)
@@ -1230,7 +1250,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         partition.Sessions.Values.OrderBy(s => s.Key, KeyComparer.Instance);
 
     /// <summary>One partition's streams and clock.</summary>
-    internal sealed class Partition(int index, int id, int profiles)
+    internal sealed class Partition(int index, int id, ProfileRuntime[] profiles)
     {
         // Every stream that waits for anything is in it once, under a time no later than its deadline: deadlines only move back.
         private readonly PriorityQueue<StreamSession, long> _deadlines = new();
@@ -1257,9 +1277,12 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
             set => Volatile.Write(ref _signalDeadline, value);
         }
 
-        public int[] ActiveVersion { get; } = new int[profiles];
+        public int[] ActiveVersion { get; } = new int[profiles.Length];
 
         public Dictionary<byte[], StreamSession> Sessions { get; } = new(KeyComparer.Instance);
+
+        /// <summary>What is known in advance of covariates, at this place in the log.</summary>
+        public OutlookTable Outlooks { get; } = new(profiles);
 
         /// <summary>Streams that wait for a repair, the first due first.</summary>
         public SortedSet<StreamSession> Repairs { get; } = new(Comparer<StreamSession>.Create((a, b) => a.Repair!.Due.CompareTo(b.Repair!.Due) is not 0 and var due ? due : KeyComparer.Instance.Compare(a.Key, b.Key)));

@@ -94,6 +94,10 @@ internal struct FrameWork
     public int Version;
     public int NextOfStream;
 
+    /// <summary>Where among the frames' values lies what was known in advance of the covariates, and how much.</summary>
+    public int KnownAt;
+    public int Known;
+
     /// <summary>The frame had been closed before: late data made it anew.</summary>
     public bool Replayed;
 

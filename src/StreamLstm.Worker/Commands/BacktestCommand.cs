@@ -27,6 +27,8 @@ internal sealed class BacktestCommand : Command
     private readonly Option<FileInfo?> _report = new("--report") { Description = "Write a report with charts, one HTML file.", HelpName = "OUT.html" };
     private readonly Option<ulong> _seed = new("--seed") { Description = "Seed of the network.", DefaultValueFactory = _ => 1 };
     private readonly Option<string[]> _covariates = new("--covariates") { Description = "Columns that are inputs of the others' forecasts, at most four.", AllowMultipleArgumentsPerToken = true };
+    private readonly Option<string[]> _known = new("--known") { Description = "Covariates whose future the forecasts may read, as --vintage says.", AllowMultipleArgumentsPerToken = true };
+    private readonly Option<string> _vintage = new("--vintage") { Description = "What is known of it: actual = the file's own values, which is an upper bound; day-old = yesterday's, issued once a day.", DefaultValueFactory = _ => "actual", HelpName = "actual|day-old" };
     private readonly Option<string[]> _columns = new("--columns") { Description = "Value columns to use; all numeric ones without it.", AllowMultipleArgumentsPerToken = true };
 
     private readonly Option<string?> _signal = new("--signal") { Description = "The files are signals: results per heart beat (ecg) or second (eeg), judged by --labels; no forecasts.", HelpName = "ecg|eeg" };
@@ -34,7 +36,7 @@ internal sealed class BacktestCommand : Command
     public BacktestCommand()
         : base("backtest", "Replays files through the engine and judges every forecast when its target arrives.")
     {
-        foreach (var symbol in new Symbol[] { _files, _profile, _config, _warmup, _learning, _labels, _json, _predictions, _report, _seed, _columns, _covariates, _signal })
+        foreach (var symbol in new Symbol[] { _files, _profile, _config, _warmup, _learning, _labels, _json, _predictions, _report, _seed, _columns, _covariates, _known, _vintage, _signal })
         {
             if (symbol is Argument argument)
                 Add(argument);
@@ -73,6 +75,11 @@ internal sealed class BacktestCommand : Command
         if (configured is { Channels.Count: > 1 })
             errors.Add($"Profile {configured.Name} has {configured.Channels.Count} channels; a backtest reads every column as a stream of its own.");
         errors.AddRange(SeriesFiles.CovariateErrors(parsed.GetValue(_covariates), configured is not null));
+        var known = parsed.GetValue(_known) ?? [];
+        if (known.Except(parsed.GetValue(_covariates) ?? []).Any())
+            errors.Add($"--known: only columns named by --covariates; {string.Join(", ", known.Except(parsed.GetValue(_covariates) ?? []))} isn't.");
+        if (parsed.GetValue(_vintage) is not ("actual" or "day-old"))
+            errors.Add($"--vintage {parsed.GetValue(_vintage)}: actual or day-old.");
         if (errors.Count > 0)
             return Terminal.Refuse(errors, "See streamlstm backtest --help.");
 
@@ -90,6 +97,10 @@ internal sealed class BacktestCommand : Command
         if (ordered.Count < 16 || (configured is null && data.Interval <= TimeSpan.Zero))
             return Terminal.Refuse([$"{ordered.Count} usable readings are too few for a backtest."], "See streamlstm backtest --help.");
         var profile = configured ?? data.ProfileFor(parsed.GetValue(_warmup), parsed.GetValue(_covariates));
+        if (known.Length > 0)
+            profile = profile with { Outlooks = known.ToDictionary(c => c, c => (parsed.GetValue(_vintage) == "actual" ? OutlookVintages.Actual : OutlookVintages.DayOld) + c) };
+        if (known.Length > 0 && parsed.GetValue(_vintage) == "actual")
+            Terminal.Line($"Forecasts read the true future of {string.Join(", ", known)}: what they gain by it is an upper bound.");
         var elsewhere = labels.Select(l => l.Stream).Except(ordered.Select(r => r.Stream), StringComparer.Ordinal).Count();
         if (elsewhere > 0)
             Terminal.Line($"{elsewhere} of the labelled streams are not in the data.");

@@ -156,6 +156,7 @@ public static class ConfigurationLoader
             Signal = Enum.Parse<SignalKind>(node.Choice("Signal") ?? "none", ignoreCase: true),
             Rate = node.OptionalNumber("Rate") ?? 0,
             Covariates = node.List("Covariates") ?? [],
+            Outlooks = node.Map("Outlooks") is { Count: > 0 } outlooks ? outlooks : System.Collections.Frozen.FrozenDictionary<string, string>.Empty,
             Aggregation = Enum.Parse<Aggregation>(node.Choice("Aggregation") ?? "mean", ignoreCase: true),
             Counter = node.Boolean("Counter"),
             Rollover = node.OptionalNumber("Rollover"),
@@ -214,6 +215,8 @@ public static class ConfigurationLoader
             node.Error("Hold", Configuration.Duration.Format(profile.Hold), "a register needs none: it keeps what it has counted.");
         if (profile.Covariates.Count > ForecastPlan.MostCovariates || profile.Covariates.Count >= profile.Channels.Count || profile.Covariates.Except(profile.Channels).Any())
             node.Error("Covariates", string.Join(", ", profile.Covariates), $"at most {ForecastPlan.MostCovariates} of the channels ({string.Join(", ", profile.Channels)}), and not all of them.");
+        foreach (var channel in profile.Outlooks.Keys.Except(profile.Covariates))
+            node.Error("Outlooks", channel, "only a channel among the Covariates has a future that forecasts read.");
         if (profile.Season is { } season && season > TimeSpan.Zero && !IsWholeSeason(season, profile.Interval))
             node.Error("Season", Configuration.Duration.Format(season), $"two to {Runtime.Profiles.Profile.MostSeasonFrames} whole intervals, which are {Configuration.Duration.Format(profile.Interval)} each.");
         if (profile.ValidMin >= profile.ValidMax)

@@ -15,7 +15,7 @@ internal static class Fleet
     public static readonly IReadOnlyList<Profile> Profiles =
     [
         new() { Name = "single", Select = "s/*", HiddenSize = 8, HorizonSteps = 8, MaxGapFrames = 2, ValidMin = -1000, ValidMax = 1000, AllowedLateness = TimeSpan.FromMinutes(15), SamplesPerFrame = 1, RepairHorizon = TimeSpan.FromHours(5) },
-        new() { Name = "multi", Select = "m/*", HiddenSize = 8, HorizonSteps = 8, MaxGapFrames = 2, Channels = ["a", "b", "c"], Covariates = ["c"], Season = TimeSpan.FromHours(6), ForecastEvery = 4, Explain = true, RepairHorizon = TimeSpan.FromHours(6) },
+        new() { Name = "multi", Select = "m/*", HiddenSize = 8, HorizonSteps = 8, MaxGapFrames = 2, Channels = ["a", "b", "c"], Covariates = ["c"], Outlooks = new Dictionary<string, string> { ["c"] = "outlook/c" }, Season = TimeSpan.FromHours(6), ForecastEvery = 4, Explain = true, RepairHorizon = TimeSpan.FromHours(6) },
     ];
 
     public static TimeSpan Step { get; } = TimeSpan.FromMinutes(15);
@@ -42,6 +42,9 @@ internal static class Fleet
                 batch.Add($"s/{s}", time + 1, arrival, [5000]);
         }
 
+        // Every two hours a new vintage of what channel c will be.
+        for (var ahead = 0; ahead < 16 && step % 8 == 5; ahead++)
+            batch.Add("outlook/c", time, arrival, [(time / 1e6) + (900 * ahead), Value(12, step + ahead) + (step % 3)]);
         // What was missing comes after all: single samples an hour and a half later, a backlog of seven at once, one channel by itself.
         if (step >= 6 && Missing(1, step - 6))
             batch.Add("s/1", time - (6 * 900_000_000L), arrival, [Value(1, step - 6)]);
