@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using System.Globalization;
 using Microsoft.Extensions.Logging;
 using StreamLstm.Core.Forecasting;
 using StreamLstm.Runtime.Ingress;
@@ -29,18 +30,26 @@ internal static class Replay
         var state = Directory.CreateTempSubdirectory("streamlstm-backtest-").FullName;
         try
         {
-            var clock = new SimulatedClock(rows.Count > 0 ? rows[0].TimeMicros : 0);
             var settings = new EngineSettings { StateDirectory = state, Profiles = [profile with { Select = "*" }], Seed = seed, Observer = observer };
-            await using var engine = new Engine(settings, sinks, clock, loggers, meters);
-            await engine.StartAsync();
-            var feed = new Feed(rows, engine, clock, (long)TimeSpan.FromDays(1).TotalMicroseconds, progress, learnUntil);
-            await engine.RunAsync([feed], untilDrained: true, cancellationToken);
-            cancellationToken.ThrowIfCancellationRequested();
+            await RunAsync(settings, rows, sinks, learnUntil, progress, loggers, meters, cancellationToken);
         }
         finally
         {
             Directory.Delete(state, recursive: true);
         }
+    }
+
+    /// <summary>The same in the settings' state folder; one that an earlier run has left goes on where it ended.</summary>
+    internal static async Task RunAsync(
+        EngineSettings settings, IReadOnlyList<BacktestRow> rows, IReadOnlyList<IResultSink> sinks, double learnUntil,
+        Action<double>? progress, ILoggerFactory loggers, IMeterFactory meters, CancellationToken cancellationToken)
+    {
+        var clock = new SimulatedClock(rows.Count > 0 ? rows[0].TimeMicros : 0);
+        await using var engine = new Engine(settings, sinks, clock, loggers, meters);
+        await engine.StartAsync();
+        var feed = new Feed(rows, engine, clock, (long)TimeSpan.FromDays(1).TotalMicroseconds, progress, learnUntil);
+        await engine.RunAsync([feed], untilDrained: true, cancellationToken);
+        cancellationToken.ThrowIfCancellationRequested();
     }
 
     /// <summary>Local day and week phase of the profile's frames, of the week too where the model itself has no weekly season.</summary>
@@ -69,7 +78,9 @@ internal static class Replay
         public async Task RunAsync(IIngress ingress, CancellationToken stopping)
         {
             var batch = new SampleBatch();
-            var i = 0;
+            var i = ingress.Position(Name) is { } read ? int.Parse(read, CultureInfo.InvariantCulture) : 0;
+            if (i > 0)
+                clock.AdvanceTo(rows[i - 1].TimeMicros);
             while (i < rows.Count)
             {
                 if (engine.Learning && i >= learnUntil * rows.Count)
@@ -81,6 +92,7 @@ internal static class Replay
                     batch.Add(row.Stream, row.TimeMicros, row.TimeMicros, row.Covariates is null ? [row.Value] : [row.Value, .. row.Covariates]);
                 }
 
+                batch.SetSourcePosition(Name, i.ToString(CultureInfo.InvariantCulture));
                 await ingress.AppendAsync(batch, stopping);
                 batch.Clear();
                 clock.AdvanceTo(rows[i - 1].TimeMicros);
