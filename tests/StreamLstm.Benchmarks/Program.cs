@@ -58,6 +58,20 @@ switch (args.FirstOrDefault())
             return report.Rows.Any(row => row.BytesPerFrame > 0) ? 1 : 0;
         }
 
+    case "scoring":
+        {
+            var report = ScoringBenchmark.Run(double.Parse(options.GetValueOrDefault("--seconds", "8"), CultureInfo.InvariantCulture));
+            Write(report);
+            Console.WriteLine(report.Cpu);
+            Console.WriteLine("part     D  µs/frame and channel  bytes");
+            foreach (var row in report.Rows)
+            {
+                Console.WriteLine(FormattableString.Invariant($"{row.Part,-7} {row.D,2} {row.Microseconds,21:F3} {row.BytesPerFrame,6:F3}"));
+            }
+
+            return report.Rows.Any(row => row.BytesPerFrame > 0.001) ? 1 : 0;
+        }
+
     case "decode":
         {
             var report = DecodeBenchmark.Run(
@@ -110,7 +124,7 @@ switch (args.FirstOrDefault())
         }
 
     default:
-        Console.Error.WriteLine("usage: decode [--json OUT] [--filter TEXT] [--seconds N] | kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT] | forecast [--json OUT] [--seconds N] | kafka [--servers HOST:PORT] [--streams N] [--rounds N] [--json OUT] | signals [--json OUT] [--streams N] [--seconds N] | durability [--part NAME] [--folder DIR] [--json OUT]");
+        Console.Error.WriteLine("usage: decode [--json OUT] [--filter TEXT] [--seconds N] | kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT] | forecast [--json OUT] [--seconds N] | scoring [--json OUT] [--seconds N] | kafka [--servers HOST:PORT] [--streams N] [--rounds N] [--json OUT] | signals [--json OUT] [--streams N] [--seconds N] | durability [--part NAME] [--folder DIR] [--json OUT]");
         return 2;
 }
 

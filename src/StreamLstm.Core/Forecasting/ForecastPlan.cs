@@ -56,7 +56,6 @@ public sealed class ForecastPlan
     internal const int CovariateFeatures = 8;
 
     private const int CalendarInputs = 10;
-    private const int CollectiveFrames = 12;
 
     /// <summary>Longest input of the wide linear expert.</summary>
     private const int MostWideInputs = 64;
@@ -181,9 +180,8 @@ public sealed class ForecastPlan
         MixLoss = Take("hedge", Knots.Length);
         Sharpness = Take("hedge", Knots.Length);
         Offsets = Take("intervals", Knots.Length * Quantiles.Length);
-        Tails = Take("scoring", 3 * Scoring.TailCalibrator.Words);
-        Baseline = Take("scoring", HourBins * 2);
-        Collective = Take("scoring", CollectiveFrames);
+        Tails = Take("scoring", 2 * Scoring.TailCalibrator.Words);
+        Slow = Take("scoring", Scoring.SlowScore.Words(2 * HourBins));
         if (linear)
         {
             LinearForecast = Take("linear experts", 2 * LinearSteps.Length);
@@ -246,9 +244,6 @@ public sealed class ForecastPlan
 
     /// <summary>Bins of the time-of-day error statistics.</summary>
     public int HourBins { get; }
-
-    /// <summary>Frames over which a slow deviation is averaged.</summary>
-    public int CollectiveLength => CollectiveFrames;
 
     /// <summary>C: series whose values are inputs of this one's forecast.</summary>
     public int Covariates { get; }
@@ -349,9 +344,8 @@ public sealed class ForecastPlan
 
     internal int Tails { get; }
 
-    internal int Baseline { get; }
-
-    internal int Collective { get; }
+    /// <summary>State of <see cref="Scoring.SlowScore"/>.</summary>
+    internal int Slow { get; }
 
     internal int PendingLinear { get; }
 

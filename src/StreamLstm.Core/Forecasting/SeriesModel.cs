@@ -13,7 +13,7 @@ public enum AnomalyKind : byte
     Spike,
     Dip,
 
-    /// <summary>A deviation from the usual level that lasts.</summary>
+    /// <summary>A deviation from the usual level that lasts: a step or a drift, which are not told apart.</summary>
     LevelShift,
 
     /// <summary>The same value for longer than this series ever showed.</summary>
@@ -21,6 +21,12 @@ public enum AnomalyKind : byte
 
     /// <summary>No samples for longer than the gap limit.</summary>
     Stale,
+
+    /// <summary>Errors to both sides that stay larger than they were.</summary>
+    Variance,
+
+    /// <summary>Channels that contradict each other.</summary>
+    Relation,
 
     /// <summary>A beat of another form.</summary>
     Ectopic = 32,
@@ -79,6 +85,18 @@ public readonly record struct FrameScore
     public int Direction { get; init; }
 
     public bool IsAnomaly => Score > 1;
+
+    /// <summary>What the score is the largest of, before the alarm rule, 1 = threshold: position in the alarm bounds.</summary>
+    public float Position { get; init; }
+
+    /// <summary>Deviation to one side that lasts, by its own bound.</summary>
+    public float Shift { get; init; }
+
+    /// <summary>Errors to both sides that stay large, by their own bound.</summary>
+    public float Spread { get; init; }
+
+    /// <summary>How long the value has stood still, in the longest runs that are taken for ordinary; counts above 1.</summary>
+    public float Stuck { get; init; }
 }
 
 /// <summary>
@@ -91,9 +109,6 @@ public readonly record struct FrameScore
 /// </summary>
 public sealed class SeriesModel
 {
-    /// <summary>Ordinary frames that end an alarm: anomalous ones closer together belong to it.</summary>
-    public const int QuietFrames = 4;
-
     // Word indices in the record's small sections.
     private const int IntCount = 0;
     private const int IntObserved = 1;
@@ -117,7 +132,6 @@ public sealed class SeriesModel
     private const int FltSeasonalError = 1;
     private const int FltErrorProduct = 2;
     private const int FltErrorSquare = 3;
-    private const int FltCollectiveMean = 4;
 
     /// <summary>ln of what all alarm bounds are multiplied by, so that the rate of alarms is the chosen one.</summary>
     private const int FltReserve = 5;
@@ -163,19 +177,19 @@ public sealed class SeriesModel
     /// which cost 4 to 6 % of the squared error a day ahead and of the absolute error too.
     /// </summary>
     private const float MedianShare = 0.01f;
-    private const float BaselineRate = 0.02f;
     private const float LossCap = 36;
     private const float MinimumScale = 1e-3f;
     private const int ProvenAfter = 24;
     private const int ShortestStuckRun = 8;
 
-    /// <summary>What one alarm adds to the reserve; ordinary frames take it back at the chosen rate.</summary>
-    private const float ReserveStep = 0.1f;
+    /// <summary>Bases of frames before the slow score counts.</summary>
+    private const int SlowBases = 5;
 
-    /// <summary>Start and limits of the reserve: ln .8 and ln 2. Bounds learnt from few frames are too narrow; streams full of faults are not to be taken for normal ones.</summary>
-    private const float FirstReserve = 0.15f;
-    private const float LeastReserve = -0.223f;
-    private const float MostReserve = 0.693f;
+    /// <summary>
+    /// What the bounds' factor is above the reserve after one basis of frames, falling with their number: unknown weekends, hours seen once or
+    /// twice and tails guessed rather than measured make more than twice the chosen alarms otherwise.
+    /// </summary>
+    private const float EarlyMargin = 1.5f;
 
     private const float LargestZ = 1e4f;
 
@@ -189,7 +203,11 @@ public sealed class SeriesModel
     private const float LargestResidual = 1e3f;
 
     private readonly ForecastPlan _plan;
+    private readonly AlarmRule _rule;
     private readonly float _logRatio;
+    private readonly float _slowRatio;
+    private readonly int _aheadKnot;
+    private readonly int _bins;
     private readonly float[] _normalOffsets;
     private readonly float[] _calendar;
     private readonly float _lossRate;
@@ -227,12 +245,18 @@ public sealed class SeriesModel
     private readonly int[] _weekLags;
     private readonly float[] _fields;
 
-    public SeriesModel(ForecastPlan plan)
+    /// <param name="plan">Of the records.</param>
+    /// <param name="rule">Which deviations may raise an alarm; all without one.</param>
+    public SeriesModel(ForecastPlan plan, AlarmRule rule = default)
     {
         ArgumentNullException.ThrowIfNull(plan);
         _plan = plan;
-        // A third of the alarm budget for each side of the one-step residual and for the collective statistic.
+        _rule = rule;
+        // A third of the alarm budget for each side of the one-step residual; the slow score has the rest.
         _logRatio = TailCalibrator.LogRatio(plan.FalseAlarmsPerFrame / 3);
+        _slowRatio = SlowScore.LogRatio(plan.FalseAlarmsPerFrame);
+        _aheadKnot = Array.FindLastIndex(plan.Knots, h => h <= 24);
+        _bins = 2 * plan.HourBins;
         _normalOffsets = [.. plan.Quantiles.Select(q => 1.2533141f * NormalQuantile(q))];
         _seasonalPath = new float[plan.PathLength];
         _mixPath = new float[plan.PathLength];
@@ -292,10 +316,9 @@ public sealed class SeriesModel
         // Deviations are measured in mean absolute errors: a Gaussian's 95 % level of |x| on one side is 2.06 of them.
         TailCalibrator.Initialise(Tail(record, 0), 2.1f, 0.9f);
         TailCalibrator.Initialise(Tail(record, 1), 2.1f, 0.9f);
-        TailCalibrator.Initialise(Tail(record, 2), 2.5f, 0.9f);
-        record[p.Scalars + FltCollectiveMean] = 0.3f;
-        record[p.Scalars + FltReserve] = FirstReserve;
-        record[p.Scalars + FltSinceAlarm] = QuietFrames;
+        SlowScore.Initialise(Slow(record));
+        record[p.Scalars + FltReserve] = AlarmReserve.First;
+        record[p.Scalars + FltSinceAlarm] = AlarmReserve.QuietFrames;
     }
 
     /// <summary>Frames observed (not imputed) so far.</summary>
@@ -363,7 +386,7 @@ public sealed class SeriesModel
 
         var z = missing ? float.NaN : Math.Clamp((float)((value - d[DblOffset]) / d[DblScale]), -LargestZ, LargestZ);
         var bin = HourBin(phase);
-        var score = Score(record, value, z, phase, bin, out var residual, out var deviation);
+        var score = Score(record, value, z, phase, bin, out var residual);
         if (missing)
         {
             var expected = record[p.PendingBounds + p.MedianIndex];
@@ -387,20 +410,24 @@ public sealed class SeriesModel
                 // Constant so far: this is the first that is known of its unit.
                 Rebase(record, d[DblOffset], 0.5 * Math.Abs(value - d[DblOffset]));
                 ints[IntUnitFrom] = ints[IntObserved];
+                SlowScore.Initialise(Slow(record));
                 ints[IntRebaseAt] = 2;
                 z = (float)((value - d[DblOffset]) / d[DblScale]);
                 far = false;
             }
 
-            var held = score.IsAnomaly || far;
+            // What lasts is held by the slow score alone: the forecast has to follow it, or all bounds grow with its errors.
+            var held = far || (score.IsAnomaly && (score.Kind == AnomalyKind.Stuck || score.Position > 1));
             Calibrate(record, z, bin, skill);
             if (!far && !HoldsWeights)
                 _linear?.Learn(record, n, z, SeasonAt(record, phase));
             LearnSeason(record, z, phase, held);
-            LearnBounds(record, Math.Clamp(residual, -LargestResidual, LargestResidual), Math.Clamp(deviation, -LargestResidual, LargestResidual), score.HasForecast);
-            LearnBaseline(record, z, phase, held);
+            LearnBounds(record, Math.Clamp(residual, -LargestResidual, LargestResidual), score.HasForecast);
+            SlowScore.Learn(
+                Slow(record), _bins, BaselineBin(phase, bin), z, held || score.Kind == AnomalyKind.LevelShift, SlowCounts(ints) ? Math.Max(score.Shift, score.Spread) > 1 : null, 2 * _basis, _slowRatio, p.FalseAlarmsPerFrame);
             LearnRun(ints);
-            LearnReserve(record, score.IsAnomaly, ints[IntObserved]);
+            if (ints[IntObserved] >= _basis)
+                AlarmReserve.Learn(ref record[p.Scalars + FltReserve], ref record[p.Scalars + FltSinceAlarm], score.Position > 1 || score.Kind == AnomalyKind.Stuck, 2 * p.FalseAlarmsPerFrame / 3);
             if (!far)
                 LearnRange(ref record[p.Scalars + FltLow], ref record[p.Scalars + FltHigh], z, ints[IntObserved]);
         }
@@ -443,7 +470,7 @@ public sealed class SeriesModel
         record[p.Scalars + FltSeasonalError] = 0;
         HiddenState(record).Clear();
         CellState(record).Clear();
-        record.Slice(p.Collective, p.CollectiveLength).Clear();
+        SlowScore.Forget(Slow(record));
         _linear?.Bridge(record);
         ForgetPending(record);
         ints[IntRun] = 0;
@@ -719,26 +746,31 @@ public sealed class SeriesModel
         return true;
     }
 
-    private FrameScore Score(Span<float> record, double value, float z, FramePhase phase, int bin, out float residual, out float deviation)
+    private FrameScore Score(Span<float> record, double value, float z, FramePhase phase, int bin, out float residual)
     {
         var p = _plan;
         var d = Doubles(record);
         var ints = Integers(record);
         residual = float.NaN;
-        deviation = float.NaN;
         var center = record[p.PendingBounds + p.MedianIndex];
         if (float.IsNaN(center))
             return default;
 
-        var basis = ints[IntObserved] >= _basis;
-        var scale = ErrorScales(record, bin)[0];
-        var reserve = Elementary.Exp(record[p.Scalars + FltReserve]);
-        var up = reserve * TailCalibrator.Bound(Tail(record, 0), _logRatio);
-        var down = reserve * TailCalibrator.Bound(Tail(record, 1), _logRatio);
+        var observed = ints[IntObserved];
+        var scales = ErrorScales(record, bin);
+        var scale = scales[0];
+        var margin = Margin(record);
+        var reserve = margin * Elementary.Exp(record[p.Scalars + FltReserve]);
+        var expected = d[DblOffset] + (d[DblScale] * center);
+        // Deviations too small to matter lie within the bounds.
+        var leastDeviation = _rule.Least(expected);
+        var least = (float)Math.Min(leastDeviation / d[DblScale] / scale, LargestZ * LargestZ);
+        var up = Math.Max(reserve * TailCalibrator.Bound(Tail(record, 0), _logRatio), least);
+        var down = Math.Max(reserve * TailCalibrator.Bound(Tail(record, 1), _logRatio), least);
         var score = new FrameScore
         {
             HasForecast = true,
-            Expected = d[DblOffset] + (d[DblScale] * center),
+            Expected = expected,
             Lower = d[DblOffset] + (d[DblScale] * (center - (down * scale))),
             Upper = d[DblOffset] + (d[DblScale] * (center + (up * scale))),
         };
@@ -746,25 +778,19 @@ public sealed class SeriesModel
             return score;
 
         residual = (z - center) / scale;
-        var best = residual > 0 ? residual / up : -residual / down;
-        var kind = residual > 0 ? AnomalyKind.Spike : AnomalyKind.Dip;
+        var position = residual > 0 ? residual / up : -residual / down;
         var direction = residual > 0 ? 1 : -1;
+        var kind = residual > 0 ? AnomalyKind.Spike : AnomalyKind.Dip;
+        var best = Admitted(position, direction);
 
-        // Slow deviation: the mean of the last frames' distance from the frozen-ish profile of this hour.
-        var collective = record.Slice(p.Collective, p.CollectiveLength);
-        collective[ints[IntCount] % collective.Length] = z - record[p.Baseline + BaselineBin(phase, bin)];
-        var sum = 0f;
-        foreach (var s in collective)
-            sum += s;
-        deviation = sum / collective.Length / Math.Max(MinimumScale, record[p.Scalars + FltCollectiveMean]);
-        var slow = Math.Abs(deviation) / (reserve * TailCalibrator.Bound(Tail(record, 2), _logRatio));
-        // A slow deviation needs two weekly profiles behind it before it can be told from ordinary change.
-        if (slow > best && ints[IntObserved] >= 3 * Math.Max(_basis, p.DayFrames))
-        {
-            best = slow;
-            kind = AnomalyKind.LevelShift;
-            direction = deviation > 0 ? 1 : -1;
-        }
+        var slow = Slow(record);
+        var ahead = (z - record[p.PendingMix + p.PendingSlot(_aheadKnot, ints[IntCount])]) / scales[_aheadKnot];
+        var parts = SlowScore.Update(slow, _bins, BaselineBin(phase, bin), z, residual, ahead, _slowRatio, margin, MinimumScale);
+        // It takes some days until a lasting change can be told from an ordinary one.
+        if (!SlowCounts(ints))
+            parts = default;
+        Consider(parts.Shift, parts.Side, AnomalyKind.LevelShift, d[DblScale] * SlowScore.ShiftSize(slow));
+        Consider(parts.Spread, 0, AnomalyKind.Variance, d[DblScale] * scale * SlowScore.ErrorSize(slow));
 
         ints[IntRun] = value == d[DblLast] ? ints[IntRun] + 1 : 1;
         var stuck = ints[IntRun] / (float)Math.Max(ShortestStuckRun, (2 * ints[IntLongestRun]) + 1);
@@ -775,8 +801,30 @@ public sealed class SeriesModel
             direction = 0;
         }
 
-        return basis ? score with { Score = best, Kind = best > 1 ? kind : AnomalyKind.None, Direction = direction } : score;
+        return observed < _basis
+            ? score
+            : score with { Score = best, Kind = best > 1 ? kind : AnomalyKind.None, Direction = direction, Position = position, Shift = parts.Shift, Spread = parts.Spread, Stuck = stuck };
+
+        void Consider(float part, int side, AnomalyKind why, double size)
+        {
+            var admitted = size >= leastDeviation ? Admitted(part, side) : Math.Min(part, 1);
+            if (admitted <= best)
+                return;
+            best = admitted;
+            kind = why;
+            direction = side;
+        }
     }
+
+    private float Admitted(float score, int direction) => _rule.Admits(direction) ? score : Math.Min(score, 1);
+
+    private bool SlowCounts(ReadOnlySpan<int> ints) => ints[IntObserved] - ints[IntUnitFrom] >= SlowBases * _basis;
+
+    /// <summary>What all alarm bounds are multiplied by besides their reserve.</summary>
+    private float Margin(Span<float> record) => 1 + (EarlyMargin * _basis / (Integers(record)[IntObserved] + 1));
+
+    /// <summary>Where the slow score's statistics stand, and their bounds.</summary>
+    public SlowStatistic[] ExplainScore(Span<float> record) => SlowScore.Describe(Slow(record), _slowRatio, Margin(record));
 
     /// <summary>
     /// Judges the forecasts whose target has arrived, one of each knot: the experts' losses, the hedge's sharpness, scale, width and offsets of the
@@ -948,53 +996,14 @@ public sealed class SeriesModel
         _linear?.Note(record, Integers(record)[IntCount], deviation, dayChange);
     }
 
-    private void LearnBounds(Span<float> record, float residual, float deviation, bool scored)
+    private void LearnBounds(Span<float> record, float residual, bool scored)
     {
         if (!scored)
             return;
         var up = Tail(record, 0);
         var down = Tail(record, 1);
-        var slow = Tail(record, 2);
         TailCalibrator.Update(up, Math.Max(residual, 0), TailCalibrator.Bound(up, _logRatio));
         TailCalibrator.Update(down, Math.Max(-residual, 0), TailCalibrator.Bound(down, _logRatio));
-        TailCalibrator.Update(slow, Math.Abs(deviation), TailCalibrator.Bound(slow, _logRatio));
-        ref var mean = ref record[_plan.Scalars + FltCollectiveMean];
-        var observed = Integers(record)[IntObserved];
-        var rate = Math.Max(1f / (observed + 20), 0.25f * _errorRate);
-        mean += rate * ((Math.Min(Math.Abs(deviation), 6) * mean) - mean);
-    }
-
-    private void LearnBaseline(Span<float> record, float z, FramePhase phase, bool anomaly)
-    {
-        var p = _plan;
-        var bin = BaselineBin(phase, HourBin(phase));
-        ref var mean = ref record[p.Baseline + bin];
-        var observed = Integers(record)[IntObserved];
-        var perBin = observed / (float)Math.Max(1, p.HourBins);
-        var error = z - mean;
-        if (anomaly)
-        {
-            var limit = 3 * record[p.ErrorMean];
-            error = Math.Clamp(error, -limit, limit);
-        }
-
-        mean += Math.Max(BaselineRate, 1 / (perBin + 1)) * error;
-    }
-
-    /// <summary>
-    /// The tails are calibrated frame by frame, but what is promised is a rate of alarms, and alarms come in clusters or from tails
-    /// heavier than assumed. The reserve is stochastic approximation (Robbins and Monro 1951) of the factor at which alarms begin at the
-    /// chosen rate.
-    /// </summary>
-    private void LearnReserve(Span<float> record, bool anomaly, int observed)
-    {
-        ref var reserve = ref record[_plan.Scalars + FltReserve];
-        ref var since = ref record[_plan.Scalars + FltSinceAlarm];
-        if (observed < _basis)
-            return;
-        var begins = anomaly && since >= QuietFrames;
-        since = anomaly ? 0 : Math.Min(since + 1, QuietFrames);
-        reserve = Math.Clamp(reserve + (ReserveStep * ((begins ? 1 : 0) - (float)_plan.FalseAlarmsPerFrame)), LeastReserve, MostReserve);
     }
 
     private static void LearnRange(ref float low, ref float high, float z, int observed)
@@ -1058,12 +1067,11 @@ public sealed class SeriesModel
         d[DblScale] = scale;
         Affine(record.Slice(p.Ring, p.RingLength), a, b);
         Affine(record.Slice(p.Pending, p.PendingLength * p.PendingStride), a, b);
-        Affine(record.Slice(p.Baseline, p.HourBins * 2), a, b);
+        SlowScore.Rescale(Slow(record), _bins, a, b);
         Affine(record.Slice(p.Scalars + FltLevel, 1), a, b);
         Affine(record.Slice(p.Scalars + FltLow, 2), a, b);
         Affine(record.Slice(p.DaySeason, Math.Max(1, p.DayFrames)), a, 0);
         Affine(record.Slice(p.WeekSeason, Math.Max(1, p.WeekFrames)), a, 0);
-        Affine(record.Slice(p.Collective, p.CollectiveLength), a, 0);
         Affine(record.Slice(p.ErrorMean, p.Knots.Length), a, 0);
         Affine(record.Slice(p.HourError, p.Knots.Length * p.HourBins), a, 0);
         Affine(record.Slice(p.Loss, p.Knots.Length * ForecastPlan.Experts), a * a, 0);
@@ -1072,7 +1080,6 @@ public sealed class SeriesModel
         record[p.Scalars + FltSeasonalError] *= a;
         record[p.Scalars + FltErrorProduct] *= a * a;
         record[p.Scalars + FltErrorSquare] *= a * a;
-        record[p.Scalars + FltCollectiveMean] *= a;
     }
 
     private static void Affine(Span<float> values, float a, float b)
@@ -1344,6 +1351,8 @@ public sealed class SeriesModel
         var p = _plan;
         record.Slice(p.Pending, p.PendingLength * p.PendingStride).Fill(float.NaN);
     }
+
+    private Span<float> Slow(Span<float> record) => record.Slice(_plan.Slow, SlowScore.Words(_bins));
 
     private Span<float> Tail(Span<float> record, int i) => record.Slice(_plan.Tails + (i * TailCalibrator.Words), TailCalibrator.Words);
 

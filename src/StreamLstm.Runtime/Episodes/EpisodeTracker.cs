@@ -1,4 +1,5 @@
 using StreamLstm.Core.Forecasting;
+using StreamLstm.Core.Scoring;
 using StreamLstm.Runtime.Storage;
 
 namespace StreamLstm.Runtime.Episodes;
@@ -17,7 +18,7 @@ internal enum EpisodeChange
 internal sealed class EpisodeTracker
 {
     /// <summary>Ordinary frames that end an episode: as many as end the alarm whose rate is held.</summary>
-    public const int QuietFrames = SeriesModel.QuietFrames;
+    public const int QuietFrames = AlarmReserve.QuietFrames;
 
     private int _quiet;
 
@@ -90,6 +91,8 @@ internal sealed class EpisodeTracker
         AnomalyKind.LevelShift => "level_shift",
         AnomalyKind.Stuck => "stuck",
         AnomalyKind.Stale => "stale",
+        AnomalyKind.Variance => "variance",
+        AnomalyKind.Relation => "relation",
         AnomalyKind.Ectopic => "ectopic",
         AnomalyKind.Premature => "premature",
         AnomalyKind.Pause => "pause",

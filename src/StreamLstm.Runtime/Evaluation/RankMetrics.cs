@@ -57,6 +57,26 @@ public static class RankMetrics
         return sum / positives.Count;
     }
 
+    /// <summary>F1 at the threshold where it is largest; null without positives.</summary>
+    public static double? BestF1(IReadOnlyList<double> positives, IReadOnlyList<double> negatives)
+    {
+        ArgumentNullException.ThrowIfNull(positives);
+        ArgumentNullException.ThrowIfNull(negatives);
+        if (positives.Count == 0)
+            return null;
+        var all = positives.Select(s => (Score: s, Positive: true)).Concat(negatives.Select(s => (Score: s, Positive: false))).OrderByDescending(x => x.Score).ToArray();
+        double hits = 0, best = 0;
+        for (var i = 0; i < all.Length;)
+        {
+            var score = all[i].Score;
+            for (; i < all.Length && all[i].Score == score; i++)
+                hits += all[i].Positive ? 1 : 0;
+            best = Math.Max(best, 2 * hits / (positives.Count + i));
+        }
+
+        return best;
+    }
+
     /// <summary>F1 of "positive = score at least <paramref name="threshold"/>"; null without positives.</summary>
     public static double? F1(IReadOnlyList<double> positives, IReadOnlyList<double> negatives, double threshold)
     {

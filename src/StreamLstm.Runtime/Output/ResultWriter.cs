@@ -44,13 +44,14 @@ internal sealed partial class ResultWriter : IDisposable
     /// <param name="work">The frame.</param>
     /// <param name="values">[D]; NaN = missing.</param>
     /// <param name="scores">[D].</param>
+    /// <param name="shares">[D] of the channels in the stream's score.</param>
     /// <param name="score">The stream's score over its channels.</param>
     /// <param name="kind">The stream's anomaly, or none.</param>
     /// <param name="forecasts">[D, K, Q], or empty for a result without forecast.</param>
     /// <param name="explainer">Says what the forecast was made of, if that is wanted.</param>
     /// <param name="revision">How often the result has been issued before, and was changed by late data.</param>
     public void Result(
-        ByteWriter w, in FrameWork work, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores, float score, AnomalyKind kind, int direction, ReadOnlySpan<float> forecasts,
+        ByteWriter w, in FrameWork work, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores, ReadOnlySpan<float> shares, float score, AnomalyKind kind, int direction, ReadOnlySpan<float> forecasts,
         IForecastExplainer? explainer, int revision = 0)
     {
         var session = work.Session;
@@ -97,7 +98,9 @@ internal sealed partial class ResultWriter : IDisposable
         Quality(w, work, scores[0].HasForecast);
         w.Bytes("]"u8);
         if (profile.Channels > 1)
-            Channels(w, text, values, scores);
+            Channels(w, text, values, scores, shares, profile.Profile.Explain);
+        else if (profile.Profile.Explain)
+            Parts(w, scores[0]);
         w.Bytes(",\"model_version\":"u8);
         JsonBytes.Number(w, work.Version);
         w.Bytes(",\"issued_at\":\""u8);
@@ -240,11 +243,21 @@ internal sealed partial class ResultWriter : IDisposable
         JsonBytes.NumberOrNull(w, score.Upper);
     }
 
-    private static void Channels(ByteWriter w, ProfileText text, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores)
+    private static void Parts(ByteWriter w, in FrameScore score)
     {
-        var total = 0f;
-        foreach (var s in scores)
-            total += s.Score * s.Score;
+        w.Bytes(",\"parts\":{\"position\":"u8);
+        JsonBytes.Number(w, score.Position);
+        w.Bytes(",\"shift\":"u8);
+        JsonBytes.Number(w, score.Shift);
+        w.Bytes(",\"spread\":"u8);
+        JsonBytes.Number(w, score.Spread);
+        w.Bytes(",\"stuck\":"u8);
+        JsonBytes.Number(w, score.Stuck);
+        w.Bytes("}"u8);
+    }
+
+    private static void Channels(ByteWriter w, ProfileText text, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores, ReadOnlySpan<float> shares, bool explain)
+    {
         w.Bytes(",\"channels\":{"u8);
         for (var i = 0; i < values.Length; i++)
         {
@@ -256,7 +269,9 @@ internal sealed partial class ResultWriter : IDisposable
             Values(w, values[i], scores[i]);
             w.Patch(at, (byte)'{');
             w.Bytes(",\"share\":"u8);
-            JsonBytes.Number(w, total > 0 ? scores[i].Score * scores[i].Score / total : 1f / values.Length);
+            JsonBytes.Number(w, shares[i]);
+            if (explain)
+                Parts(w, scores[i]);
             w.Bytes("}"u8);
         }
 

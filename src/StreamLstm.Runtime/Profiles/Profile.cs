@@ -1,3 +1,5 @@
+using StreamLstm.Core.Scoring;
+
 namespace StreamLstm.Runtime.Profiles;
 
 /// <summary>How the samples inside one interval become one value.</summary>
@@ -140,10 +142,21 @@ public sealed record Profile
     /// <summary>Expected false alarms per stream and week.</summary>
     public double Sensitivity { get; init; } = 0.25;
 
+    /// <summary>Deviations on the other side of the expected value raise no alarm.</summary>
+    public AlarmDirection Direction { get; init; }
+
+    /// <summary>Smaller deviations raise no alarm; in the values' unit.</summary>
+    public double MinDeviation { get; init; }
+
+    /// <summary>Deviations that are a smaller share of the expected value raise no alarm.</summary>
+    public double MinRelativeDeviation { get; init; }
+
+    internal AlarmRule AlarmRule => new(Direction, MinDeviation, MinRelativeDeviation);
+
     /// <summary>Issue a forecast with every n-th frame's result; 0 = never.</summary>
     public int ForecastEvery { get; init; } = 1;
 
-    /// <summary>Add to every forecast what it was made of: the experts' weights and forecasts.</summary>
+    /// <summary>Add to every result what its score is the largest of, and to every forecast the experts' weights and forecasts.</summary>
     public bool Explain { get; init; }
 
     /// <summary>Whether the shared weights keep learning.</summary>

@@ -1,4 +1,6 @@
+using System.Runtime.InteropServices;
 using StreamLstm.Core.Forecasting;
+using StreamLstm.Core.Scoring;
 using StreamLstm.Runtime.Alignment;
 using StreamLstm.Runtime.Episodes;
 using StreamLstm.Runtime.Ingress;
@@ -154,7 +156,9 @@ internal sealed partial class Shard
     private void Fill(ProfileShard profile, StreamSession session, RepairBase filled)
     {
         var words = profile.Runtime.Plan.RecordWords;
-        filled.Records = new float[words * session.Slots.Length];
+        var joint = MemoryMarshal.Cast<double, float>(session.Joint.AsSpan());
+        filled.Records = new float[(words * session.Slots.Length) + joint.Length];
+        joint.CopyTo(filled.Records.AsSpan(words * session.Slots.Length));
         for (var c = 0; c < session.Slots.Length; c++)
             profile.Arena.Record(session.Slots[c]).CopyTo(filled.Records.AsSpan(c * words, words));
         _baseBytes.Clear();
@@ -176,6 +180,10 @@ internal sealed partial class Shard
                 to.Records.AsSpan(c * words, words).CopyTo(record);
         }
 
+        if (to.Records is { } records)
+            records.AsSpan(words * session.Slots.Length).CopyTo(MemoryMarshal.Cast<double, float>(session.Joint.AsSpan()));
+        else if (session.Joint.Length > 0)
+            JointScore.Initialise(session.Joint);
         var episode = new ByteReader(to.Episode.Length > 0 ? to.Episode : [0]);
         session.Episode.Read(ref episode);
         session.Frames = to.Frames;
@@ -194,7 +202,7 @@ internal sealed partial class Shard
             _output.Outcomes.Revisions++;
             var withdrawn = work with { Frame = frame, Version = version };
             var start = _output.Json.Length;
-            _writer.Result(_output.Json, withdrawn, values, new FrameScore[d], 0, AnomalyKind.None, 0, [], null, revision);
+            _writer.Result(_output.Json, withdrawn, values, new FrameScore[d], Enumerable.Repeat(1f / d, d).ToArray(), 0, AnomalyKind.None, 0, [], null, revision);
             Emit(work.Lsn, sub++, OutputKind.Result, session.Name, frame * session.Profile.IntervalMicros, start, revision, newest: false);
         }
     }

@@ -1,5 +1,6 @@
 using StreamLstm.Core.Forecasting;
 using StreamLstm.Core.Recurrent;
+using StreamLstm.Core.Scoring;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Profiles;
 
@@ -22,6 +23,8 @@ internal sealed class ProfileRuntime
         var week = profile.HasDay && day <= 288 ? 7 * day : 0;
         var framesPerWeek = TimeSpan.FromDays(7) / profile.Interval;
         Plan = new ForecastPlan(day, week, profile.HorizonSteps, profile.HiddenSize, profile.Quantiles, Math.Clamp(profile.Sensitivity / framesPerWeek, 1e-7, 0.049), profile.Tier == Tier.Rich, profile.Covariates.Count);
+        JointRatio = JointScore.LogRatio(Plan.FalseAlarmsPerFrame);
+        JointBasis = Math.Max(48, day);
         CovariateChannels = [.. profile.Covariates.Select(name => profile.Channels.ToList().IndexOf(name))];
         if (CovariateChannels.Contains(-1))
             throw new ArgumentException($"A covariate of profile {profile.Name} is none of its channels.", nameof(profile));
@@ -41,6 +44,11 @@ internal sealed class ProfileRuntime
 
     /// <summary>Channels that the others' forecasts read [C].</summary>
     public int[] CovariateChannels { get; }
+
+    /// <summary>Frames without which channels have no joint score.</summary>
+    public int JointBasis { get; }
+
+    public float JointRatio { get; }
 
     public long IntervalMicros { get; }
 

@@ -1,9 +1,11 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Threading.Channels;
 using StreamLstm.Core.Forecasting;
 using StreamLstm.Core.Recurrent;
+using StreamLstm.Core.Scoring;
 using StreamLstm.Runtime.Alignment;
 using StreamLstm.Runtime.Episodes;
 using StreamLstm.Runtime.Ingress;
@@ -362,6 +364,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
             r.Floats(shard.Arena.Record(slot));
         }
 
+        r.Floats(MemoryMarshal.Cast<double, float>(session.Joint.AsSpan()));
         if (session.Repair is { } window)
         {
             if (!r.AtEnd && r.Byte() == 1)
@@ -435,6 +438,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
                 ["hidden"] = new JsonArray([.. shard.Model.HiddenState(record).ToArray().Select(v => (JsonNode)v)]),
                 ["cell"] = new JsonArray([.. shard.Model.CellState(record).ToArray().Select(v => (JsonNode)v)]),
                 ["forecast"] = _writer.Explanation(shard.Explanation, shard.Model, record),
+                ["score"] = new JsonObject(shard.Model.ExplainScore(record).Select(x => KeyValuePair.Create(x.Name, (JsonNode?)new JsonObject { ["value"] = x.Value, ["bound"] = x.Bound }))),
             };
         }
 
@@ -446,7 +450,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
             ["frames"] = session.Frames,
             ["stale"] = session.Aligner.IsStale,
             ["model_version"] = partition.ActiveVersion[session.Profile.Index],
-            ["state_bytes"] = session.Slots.Length * session.Profile.Plan.RecordWords * 4,
+            ["state_bytes"] = (session.Slots.Length * session.Profile.Plan.RecordWords * 4) + (session.Joint.Length * sizeof(double)),
             ["channels"] = channels,
         };
     }
@@ -850,6 +854,14 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
                 WithdrawResults(work.Session, work);
         }
 
+        if (work.Session.Joint is { Length: > 0 } joint)
+        {
+            if (work.Length < 0)
+                JointScore.Initialise(joint);
+            else
+                JointScore.Forget(joint);
+        }
+
         foreach (var slot in work.Session.Slots)
         {
             var record = profile.Arena.Record(slot);
@@ -972,28 +984,15 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         var session = work.Session;
         var d = scores.Length;
         var values = _valueScratch.AsSpan(0, d);
+        var shares = profile.Shares.AsSpan();
+        shares.Fill(1f / d);
         var kind = AnomalyKind.None;
         var direction = 0;
         var score = 0f;
         if (work.Kind == FrameKind.Observed)
         {
             allValues.Slice(work.ValuesAt, d).CopyTo(values);
-            // The joint score is the root mean square of the channels'; the most deviant channel names the type.
-            var sum = 0f;
-            var worst = 0;
-            for (var c = 0; c < d; c++)
-            {
-                sum += scores[c].Score * scores[c].Score;
-                if (scores[c].Score > scores[worst].Score)
-                    worst = c;
-            }
-
-            score = MathF.Sqrt(sum / d);
-            if (score > 1)
-            {
-                kind = scores[worst].Kind;
-                direction = scores[worst].Direction;
-            }
+            (score, kind, direction) = d == 1 ? (scores[0].Score, scores[0].Kind, scores[0].Direction) : Join(profile, session, values, scores, shares);
         }
         else
         {
@@ -1026,7 +1025,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         {
             _output.Outcomes.Revisions += revision > 0 ? 1 : 0;
             var start = _output.Json.Length;
-            _writer.Result(_output.Json, work, values, scores, score, kind, direction, forecasts, profile.Runtime.Profile.Explain ? profile : null, revision);
+            _writer.Result(_output.Json, work, values, scores, shares, score, kind, direction, forecasts, profile.Runtime.Profile.Explain ? profile : null, revision);
             Emit(work.Lsn, 2 * work.Sub, OutputKind.Result, session.Name, time, start, revision, work.Newest);
         }
 
@@ -1037,6 +1036,46 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         revision = window?.Publish(episode, state, work.Frame) ?? 0;
         if (revision >= 0)
             EmitEpisode(session, episode, state, revision, work.Lsn, (2 * work.Sub) + 1);
+    }
+
+    /// <summary>The joint score of several channels; the channel with the largest share names the type where the channels' own scores raise it.</summary>
+    private static (float Score, AnomalyKind Kind, int Direction) Join(ProfileShard profile, StreamSession session, ReadOnlySpan<double> values, ReadOnlySpan<FrameScore> scores, Span<float> shares)
+    {
+        var d = scores.Length;
+        var runtime = profile.Runtime;
+        for (var c = 0; c < d; c++)
+            profile.ChannelScores[c] = JointScore.Counted(scores[c].Score, scores[c].Kind == AnomalyKind.Stuck);
+        var parts = JointScore.Update(session.Joint, values, profile.ChannelScores, profile.Residuals, runtime.JointBasis, runtime.JointRatio, runtime.Plan.FalseAlarmsPerFrame);
+        // In the units of a channel: whether a contradiction is one that matters.
+        var odd = 0;
+        for (var c = 1; c < d; c++)
+        {
+            if (Math.Abs(profile.Residuals[c]) > Math.Abs(profile.Residuals[odd]))
+                odd = c;
+        }
+
+        var rule = runtime.Profile.AlarmRule;
+        var side = Math.Sign(profile.Residuals[odd]);
+        var size = Math.Abs(profile.Residuals[odd]) * JointScore.Deviation(session.Joint, odd, d);
+        var relation = size >= rule.Least(values[odd]) && rule.Admits(side) ? parts.Relation : Math.Min(parts.Relation, 1);
+        var related = relation > parts.Channels;
+        double sum = 0;
+        for (var c = 0; c < d; c++)
+            sum += related ? profile.Residuals[c] * profile.Residuals[c] : profile.ChannelScores[c] * profile.ChannelScores[c];
+        for (var c = 0; c < d && sum > 0; c++)
+            shares[c] = (float)((related ? profile.Residuals[c] * profile.Residuals[c] : profile.ChannelScores[c] * profile.ChannelScores[c]) / sum);
+        if (related)
+            return (relation, relation > 1 ? AnomalyKind.Relation : AnomalyKind.None, relation > 1 ? side : 0);
+        var worst = 0;
+        for (var c = 1; c < d; c++)
+        {
+            if (scores[c].Score > scores[worst].Score)
+                worst = c;
+        }
+
+        // Channels that a rule, or their own bounds, keep from an alarm raise none together either.
+        var score = scores[worst].IsAnomaly ? parts.Channels : Math.Min(parts.Channels, 1);
+        return score > 1 ? (score, scores[worst].Kind, scores[worst].Direction) : (score, AnomalyKind.None, 0);
     }
 
     private void TouchOldSnapshots(long before)
@@ -1092,6 +1131,8 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
                     w.Int32(session.Profile.Plan.RecordWords);
                     w.Floats(_perProfile[session.Profile.Index].Arena.Record(slot));
                 }
+
+                w.Floats(MemoryMarshal.Cast<double, float>(session.Joint.AsSpan()));
 
                 if (session.Repair is { } window)
                 {
@@ -1273,7 +1314,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
 
         public ProfileRuntime Runtime { get; } = runtime;
 
-        public SeriesModel Model { get; } = new(runtime.Plan);
+        public SeriesModel Model { get; } = new(runtime.Plan, runtime.Profile.AlarmRule);
 
         public StateArena Arena { get; } = new(runtime.Plan.RecordWords, chunkRecords);
 
@@ -1295,6 +1336,13 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         public float[] Outputs { get; private set; } = [];
 
         public FrameScore[] Scores { get; private set; } = [];
+
+        /// <summary>Of one stream's channels, scratch: scores, what their relation leaves over, shares in the score.</summary>
+        public float[] ChannelScores { get; } = new float[runtime.Channels];
+
+        public double[] Residuals { get; } = new double[runtime.Channels];
+
+        public float[] Shares { get; } = new float[runtime.Channels];
 
         public float[] Forecasts { get; } = new float[runtime.Channels * runtime.Plan.Horizon * runtime.Plan.Quantiles.Length];
 

@@ -1,4 +1,5 @@
 using System.Text;
+using StreamLstm.Core.Scoring;
 using StreamLstm.Runtime.Alignment;
 using StreamLstm.Runtime.Episodes;
 using StreamLstm.Runtime.Repair;
@@ -18,6 +19,11 @@ internal sealed class StreamSession
         Aligner = new StreamAligner(profile.Profile, spare);
         if (profile.RepairFrames > 0)
             Repair = new RepairWindow(profile, key);
+        if (slots.Length > 1)
+        {
+            Joint = new double[JointScore.Length(slots.Length)];
+            JointScore.Initialise(Joint);
+        }
     }
 
     public byte[] Key { get; }
@@ -28,6 +34,9 @@ internal sealed class StreamSession
 
     /// <summary>One per channel.</summary>
     public int[] Slots { get; }
+
+    /// <summary>State of the <see cref="JointScore"/>; empty with one channel.</summary>
+    public double[] Joint { get; } = [];
 
     public int Partition { get; }
 

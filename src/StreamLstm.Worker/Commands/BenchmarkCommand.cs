@@ -17,6 +17,7 @@ internal sealed class BenchmarkCommand : Command
         Add(new BenchmarkOnlineCommand());
         Add(new BenchmarkForecastCommand());
         Add(new NabCommand());
+        Add(new BenchmarkDetectionCommand());
         Add(new EcgCommand());
         Add(new EegCommand());
     }

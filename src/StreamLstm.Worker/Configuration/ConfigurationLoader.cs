@@ -5,6 +5,7 @@ using StreamLstm.Connectors.Kafka;
 using StreamLstm.Connectors.Kafka.Partitions;
 using StreamLstm.Connectors.Mqtt;
 using StreamLstm.Core.Forecasting;
+using StreamLstm.Core.Scoring;
 using StreamLstm.Core.Signals;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
@@ -175,6 +176,9 @@ public static class ConfigurationLoader
             HiddenSize = node.Integer("HiddenSize"),
             Tier = Enum.Parse<Tier>(node.Choice("Tier") ?? "rich", ignoreCase: true),
             Sensitivity = node.Number("Sensitivity"),
+            Direction = Enum.Parse<AlarmDirection>(node.Choice("Direction") ?? "both", ignoreCase: true),
+            MinDeviation = node.Number("MinDeviation"),
+            MinRelativeDeviation = node.Number("MinRelativeDeviation"),
             ForecastEvery = node.Integer("ForecastEvery"),
             Explain = node.Boolean("Explain"),
             Learning = node.Boolean("Learning"),

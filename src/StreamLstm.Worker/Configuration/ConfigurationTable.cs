@@ -57,8 +57,11 @@ public static class ConfigurationTable
         new("Profiles:*:HiddenSize", Integer, "32", "Units of the recurrent layer.") { Min = "4", Max = "256" },
         new("Profiles:*:Tier", Choice, "rich", "Members of each stream's forecast: lean = seasonal and recurrent, some kilobytes of state per stream; rich = linear ones besides, more accurate, about 100 kilobytes.") { Choices = ["lean", "rich"] },
         new("Profiles:*:Sensitivity", Number, "0.25", "Expected false alarms per stream and week.") { Min = "0.001", Max = "100" },
+        new("Profiles:*:Direction", Choice, "both", "Side of the expected value on which deviations raise alarms.") { Choices = ["both", "above", "below"] },
+        new("Profiles:*:MinDeviation", Number, "0", "Smaller deviations from the expected value raise no alarm, in the values' unit.") { Min = "0" },
+        new("Profiles:*:MinRelativeDeviation", Number, "0", "Deviations that are a smaller share of the expected value raise no alarm: 0.1 = a tenth of it.") { Min = "0", Max = "1000" },
         new("Profiles:*:ForecastEvery", Integer, "1", "A forecast goes out with every n-th result; 0 = never.") { Min = "0", Max = "10000" },
-        new("Profiles:*:Explain", ConfigurationType.Boolean, "false", "Add to every forecast what it was made of: the experts' weights and forecasts at the steps where they are learnt."),
+        new("Profiles:*:Explain", ConfigurationType.Boolean, "false", "Add to every result what its score is the largest of, and to every forecast what it was made of: the experts' weights and forecasts at the steps where they are learnt."),
         new("Profiles:*:Learning", ConfigurationType.Boolean, "true", "Whether the shared weights keep learning."),
 
         new("Sources:*:Type", Choice, null, "Where samples come from.") { Required = true, Choices = ["mqtt", "kafka", "file", "http", "simulator"] },

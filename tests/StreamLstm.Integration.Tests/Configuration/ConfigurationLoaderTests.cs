@@ -3,6 +3,7 @@ using System.Text.Json;
 using Microsoft.Extensions.Configuration;
 using StreamLstm.Connectors.Codecs;
 using StreamLstm.Connectors.Kafka.Partitions;
+using StreamLstm.Core.Scoring;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
 using StreamLstm.Worker.Configuration;
@@ -114,7 +115,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
              "Engine":{"Shards":3,"MaxStreamsPartition":10,"JournalMaxBytes":33554432,"KeepJournal":true,"Seed":7,"TrainingShare":0.25},
              "Http":{"Url":"http://localhost:9000","MetricsUrl":"http://0.0.0.0:9464","Token":"t"},
              "Profiles":{"p":{"Select":"nl/*","Interval":"30m","Channels":"a, b","Covariates":"b","Season":"6h","Aggregation":"Sum","Counter":true,"Rollover":1000,"MaxRate":60,"Hold":"0s","Gaps":"zero","ValidMin":-1,"ValidMax":2.5,"Zone":"Europe/Berlin",
-               "AllowedLateness":"1h","SamplesPerFrame":2,"MaxSamplesPerFrame":50,"MaxWait":"2h","MaxGapFrames":7,"HorizonSteps":48,"Quantiles":"0.1,0.5,0.9","HiddenSize":16,"Tier":"lean","Sensitivity":1,"ForecastEvery":0,"Explain":true,"Learning":false}},
+               "AllowedLateness":"1h","SamplesPerFrame":2,"MaxSamplesPerFrame":50,"MaxWait":"2h","MaxGapFrames":7,"HorizonSteps":48,"Quantiles":"0.1,0.5,0.9","HiddenSize":16,"Tier":"lean","Sensitivity":1,"Direction":"Below","MinDeviation":2,"MinRelativeDeviation":0.1,"ForecastEvery":0,"Explain":true,"Learning":false}},
              "Sources":{
                "m":{"Type":"mqtt","Broker":"mqtts://h:8884","ClientId":"c","Username":"u","Password":" p ","KeepAlive":"1m","Tls":{"CaFile":"ca","CertificateFile":"crt","KeyFile":"key"},
                  "Qos":0,"CleanStart":true,"SessionExpiry":"2h","MaxPayloadBytes":100,"ReceiveMaximum":5,
@@ -148,6 +149,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
         Assert.Equal(new EngineConfiguration(3, 10, 1 << 25, true, 7, 0.25), settings!.Engine);
         var profile = settings.Profiles[0];
         Assert.Equal(("b", TimeSpan.FromHours(6), true), (Assert.Single(profile.Covariates), profile.Season, profile.Explain));
+        Assert.Equal((1.0, AlarmDirection.Below, 2.0, 0.1), (profile.Sensitivity, profile.Direction, profile.MinDeviation, profile.MinRelativeDeviation));
         Assert.Equal((1000.0, 60.0, TimeSpan.Zero, GapPolicy.Zero), (profile.Rollover, profile.MaxRate, profile.Hold, profile.Gaps));
         Assert.Equal((Aggregation.Sum, true, -1.0, 2.5, TimeSpan.FromHours(1)), (profile.Aggregation, profile.Counter, profile.ValidMin, profile.ValidMax, profile.AllowedLateness));
         Assert.Equal(["a", "b"], profile.Channels);

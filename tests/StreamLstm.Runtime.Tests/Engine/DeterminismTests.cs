@@ -145,6 +145,8 @@ public sealed class DeterminismTests : IDisposable
         Assert.Contains(outputs, o => o.Kind == OutputKind.Episode && o.Json.Contains("\"withdrawn\"", StringComparison.Ordinal));
         foreach (var stream in new[] { "s/1", "s/2", "m/0" })
             Assert.Contains(outputs, o => o.Kind == OutputKind.Result && o.Stream == stream && o.Json.Contains("\"revision\":1", StringComparison.Ordinal));
+        var parts = results.Where(r => r.GetProperty("stream").GetString() == "m/0").SelectMany(r => r.GetProperty("channels").EnumerateObject()).Select(c => c.Value.GetProperty("parts")).ToList();
+        Assert.True(parts.Exists(p => p.GetProperty("shift").GetDouble() > 0.05) && parts.Exists(p => p.GetProperty("spread").GetDouble() > 0.05), "The slow score doesn't count.");
         foreach (var reason in new[] { DeadLetterReason.Late, DeadLetterReason.OutOfRange, DeadLetterReason.Unmatched, DeadLetterReason.ChannelCount, DeadLetterReason.NotFinite })
             Assert.Contains(outputs, o => o.Kind == OutputKind.DeadLetter && o.Json.Contains($"\"{reason}\"", StringComparison.Ordinal));
     }

@@ -141,6 +141,25 @@ public sealed class EngineTests : IDisposable
     }
 
     [Fact]
+    public async Task An_explained_result_says_what_its_score_is_the_largest_of()
+    {
+        await using var engine = await StartAsync(Plain with { Explain = true });
+        await engine.AppendAsync([.. Enumerable.Range(0, 700).Select(i => ("a", At(i), new[] { i >= 650 ? 5 : i >= 600 ? 11 + Math.Sin(i) : 10 + Math.Sin(i) }))]);
+        await engine.StopAsync();
+        foreach (var result in Results("a"))
+        {
+            var parts = result.GetProperty("parts").EnumerateObject().ToList();
+            Assert.Equal(["position", "shift", "spread", "stuck"], parts.Select(p => p.Name));
+            // A run of equal values counts from the threshold on.
+            var counted = parts.Select(p => p.Value.GetDouble()).Select((v, i) => i == 3 && v <= 1 ? 0 : v);
+            Assert.Equal(result.GetProperty("anomaly_score").GetDouble(), counted.Max(), 1e-6);
+        }
+
+        Assert.Contains(Results("a"), r => r.GetProperty("parts").GetProperty("stuck").GetDouble() > 1);
+        Assert.Contains(Results("a"), r => r.GetProperty("parts").GetProperty("shift").GetDouble() > 0.5);
+    }
+
+    [Fact]
     public async Task A_result_has_the_keys_of_the_contract_in_their_order()
     {
         await using var engine = await StartAsync(Plain);
