@@ -858,10 +858,18 @@ public sealed partial class Engine : IAsyncDisposable
             return;
         }
 
-        lock (_header)
-            _header.Sequence = ++_sequence;
-        var made = await OnShardsAsync(shard => shard.SnapshotAll(new ShardOutput(), _sequence));
-        await WriteCommitAsync(made, [], deadline.Token);
+        // A million streams at once would be more than a record can hold.
+        var atOnce = (int)Math.Clamp((64L << 20) / _profiles.Max(p => 4L * p.Plan.RecordWords * p.Channels), 1, 100_000);
+        ShardOutput[] made;
+        do
+        {
+            lock (_header)
+                _header.Sequence = ++_sequence;
+            made = await OnShardsAsync(shard => shard.SnapshotAll(new ShardOutput(), _sequence, atOnce));
+            await WriteCommitAsync(made, [], deadline.Token);
+        }
+        while (made.Any(m => m.StateCount > 0));
+
         await Task.WhenAll(_workers.Select(w => w.StopAsync(deadline.Token)));
         lock (_header)
             _header.Sequence = ++_sequence;

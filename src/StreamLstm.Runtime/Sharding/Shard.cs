@@ -163,13 +163,16 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
     }
 
     /// <summary>Writes a snapshot of every stream that has moved since its last one (a graceful stop).</summary>
-    public ShardOutput SnapshotAll(ShardOutput output, long commit)
+    /// <param name="most">Series at a time: those left over write theirs with the next call, until one has nothing.</param>
+    public ShardOutput SnapshotAll(ShardOutput output, long commit, int most = int.MaxValue)
     {
         Begin(output, commit);
         foreach (var partition in Partitions)
         {
             foreach (var session in InKeyOrder(partition))
             {
+                if (_touched.Count >= most)
+                    return End();
                 if (session.FramesSinceSnapshot > 0 || session.SnapshotCommit < 0)
                 {
                     session.FramesSinceSnapshot = session.Profile.SnapshotEvery;
