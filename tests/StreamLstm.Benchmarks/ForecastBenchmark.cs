@@ -10,7 +10,8 @@ namespace StreamLstm.Benchmarks;
 /// What one frame of one stream costs on one core: score, calibrate, learn, network step, forecast of all quantiles; as a shard does it,
 /// 64 streams at a time. Hourly frames with daily and weekly seasons, H = 32, K = 48, three quantiles. Every stream has the state of one
 /// that has seen ten weeks, so all experts take part. Training has its own figures: an update of the shared weights, and how much longer
-/// blocks take while a second thread trains without pause.
+/// blocks take while a second thread trains without pause. Passes with and without it alternate in short slices, as a shared machine is
+/// slower in one minute than in the next.
 /// </summary>
 internal static class ForecastBenchmark
 {
@@ -18,6 +19,7 @@ internal static class ForecastBenchmark
     private const int Block = 64;
     private const int Hidden = 32;
     private const int WarmFrames = 24 * 70;
+    private const int Slices = 8;
 
     public static ForecastReport Run(double seconds)
     {
@@ -25,9 +27,8 @@ internal static class ForecastBenchmark
         foreach (var linear in new[] { false, true })
         {
             var fleet = new Fleet(new ForecastPlan(24, 168, 48, Hidden, [0.05, 0.5, 0.95], 1e-3, linear));
-            var quiet = fleet.Measure(seconds, null);
             using var training = new Training(fleet.Plan);
-            var busy = fleet.Measure(seconds, training);
+            var (quiet, busy) = fleet.Measure(seconds, training);
             rows.Add(new ForecastCost(linear ? "rich" : "lean", Streams, quiet.Microseconds, quiet.BytesPerFrame, quiet.P99, busy.P99, training.MicrosecondsPerUpdate));
         }
 
@@ -49,6 +50,31 @@ internal static class ForecastBenchmark
 
     private static double Value(int stream, long frame, CounterRandom random) =>
         100 + (10 * Math.Sin(2 * Math.PI * (frame % 24) / 24)) + random.Unit((ulong)((frame * 131) + stream)) + random.Unit((ulong)((frame * 131) + stream + 77));
+
+    /// <summary>What blocks of one kind took.</summary>
+    private sealed class Timing
+    {
+        public List<double> Blocks { get; } = new(1_000_000);
+
+        public double Total { get; set; }
+
+        public long Frames { get; set; }
+
+        public long Allocated { get; set; }
+
+        public double Microseconds => Total / Frames;
+
+        public double BytesPerFrame => Allocated / (double)Frames;
+
+        public double P99
+        {
+            get
+            {
+                Blocks.Sort();
+                return Blocks[(int)(0.99 * Blocks.Count)];
+            }
+        }
+    }
 
     private sealed class Fleet
     {
@@ -84,27 +110,35 @@ internal static class ForecastBenchmark
 
         public ForecastPlan Plan { get; }
 
-        /// <summary>Times whole passes over all streams, and every block in them.</summary>
-        public (double Microseconds, double BytesPerFrame, double P99) Measure(double seconds, Training? training)
+        /// <summary>Times whole passes over all streams, and every block in them, in turns without and with training beside them.</summary>
+        public (Timing Quiet, Timing Busy) Measure(double seconds, Training training)
         {
-            training?.Start();
             for (var i = 0; i < 3; i++)
                 Pass(null);
-            var blocks = new List<double>(1_000_000);
+            var (quiet, busy) = (new Timing(), new Timing());
+            for (var slice = 0; slice < Slices; slice++)
+            {
+                Slice(seconds / Slices, quiet);
+                training.Start();
+                Slice(seconds / Slices, busy);
+                training.Stop();
+            }
+
+            return (quiet, busy);
+        }
+
+        private void Slice(double seconds, Timing timing)
+        {
+            Pass(null);
             var allocated = GC.GetAllocatedBytesForCurrentThread();
-            var frames = 0L;
-            var microseconds = 0.0;
             var end = Stopwatch.GetTimestamp() + (long)(seconds * Stopwatch.Frequency);
             while (Stopwatch.GetTimestamp() < end)
             {
-                microseconds += Pass(blocks);
-                frames += Streams;
+                timing.Total += Pass(timing.Blocks);
+                timing.Frames += Streams;
             }
 
-            allocated = GC.GetAllocatedBytesForCurrentThread() - allocated;
-            training?.Stop();
-            blocks.Sort();
-            return (microseconds / frames, allocated / (double)frames, blocks[(int)(0.99 * blocks.Count)]);
+            timing.Allocated += GC.GetAllocatedBytesForCurrentThread() - allocated;
         }
 
         private AlignedArray History(int stream)
@@ -173,8 +207,10 @@ internal static class ForecastBenchmark
     {
         private readonly BpttTrainer _trainer;
         private readonly TrainingBatch _batch;
-        private readonly CancellationTokenSource _stop = new();
+        private readonly Stopwatch _trained = new();
         private Task _running = Task.CompletedTask;
+        private volatile bool _stopping;
+        private int _updates;
 
         public Training(ForecastPlan plan)
         {
@@ -196,31 +232,30 @@ internal static class ForecastBenchmark
             }
         }
 
-        public double MicrosecondsPerUpdate { get; private set; }
+        public double MicrosecondsPerUpdate => _trained.Elapsed.TotalMicroseconds / Math.Max(1, _updates);
 
-        public void Start() => _running = Task.Factory.StartNew(
-            () =>
-            {
-                _trainer.Step(_batch, 1e-4f);
-                var started = Stopwatch.GetTimestamp();
-                var updates = 0;
-                while (!_stop.IsCancellationRequested)
+        public void Start()
+        {
+            _stopping = false;
+            _running = Task.Factory.StartNew(
+                () =>
                 {
                     _trainer.Step(_batch, 1e-4f);
-                    updates++;
-                }
-
-                MicrosecondsPerUpdate = Stopwatch.GetElapsedTime(started).TotalMicroseconds / Math.Max(1, updates);
-            },
-            CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+                    _trained.Start();
+                    for (; !_stopping; _updates++)
+                        _trainer.Step(_batch, 1e-4f);
+                    _trained.Stop();
+                },
+                CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        }
 
         public void Stop()
         {
-            _stop.Cancel();
+            _stopping = true;
             _running.Wait();
         }
 
-        public void Dispose() => _stop.Dispose();
+        public void Dispose() => Stop();
     }
 }
 

@@ -97,6 +97,9 @@ public readonly record struct FrameScore
 
     /// <summary>How long the value has stood still, in the longest runs that are taken for ordinary; counts above 1.</summary>
     public float Stuck { get; init; }
+
+    /// <summary>S/S* of the stream's own networks (tier solo); 0 in other tiers and while there is no basis.</summary>
+    public float Solo { get; init; }
 }
 
 /// <summary>

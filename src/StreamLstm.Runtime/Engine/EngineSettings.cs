@@ -17,6 +17,9 @@ public sealed record EngineSettings
 
     public int MaxStreamsPerPartition { get; init; } = 4096;
 
+    /// <summary>Of tier solo: a thousand streams spread over 64 partitions stay below it.</summary>
+    public int MaxSoloStreamsPerPartition { get; init; } = 32;
+
     /// <summary>Most log entries handled by one commit.</summary>
     public int MaxBatchEntries { get; init; } = 20_000;
 

@@ -253,6 +253,12 @@ internal sealed partial class ResultWriter : IDisposable
         JsonBytes.Number(w, score.Spread);
         w.Bytes(",\"stuck\":"u8);
         JsonBytes.Number(w, score.Stuck);
+        if (score.Solo > 0)
+        {
+            w.Bytes(",\"solo\":"u8);
+            JsonBytes.Number(w, score.Solo);
+        }
+
         w.Bytes("}"u8);
     }
 

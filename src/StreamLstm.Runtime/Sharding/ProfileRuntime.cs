@@ -22,7 +22,7 @@ internal sealed class ProfileRuntime
         // A week of very short frames would be a table nobody's state can afford; such profiles have the daily season only.
         var week = profile.HasDay && day <= 288 ? 7 * day : 0;
         var framesPerWeek = TimeSpan.FromDays(7) / profile.Interval;
-        Plan = new ForecastPlan(day, week, profile.HorizonSteps, profile.HiddenSize, profile.Quantiles, Math.Clamp(profile.Sensitivity / framesPerWeek, 1e-7, 0.049), profile.Tier == Tier.Rich, profile.Covariates.Count);
+        Plan = new ForecastPlan(day, week, profile.HorizonSteps, profile.HiddenSize, profile.Quantiles, Math.Clamp(profile.Sensitivity / framesPerWeek, 1e-7, 0.049), profile.Tier != Tier.Lean, profile.Covariates.Count);
         JointRatio = JointScore.LogRatio(Plan.FalseAlarmsPerFrame);
         JointBasis = Math.Max(48, day);
         CovariateChannels = [.. profile.Covariates.Select(name => profile.Channels.ToList().IndexOf(name))];

@@ -49,6 +49,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
     private readonly bool _teaches;
     private ShardOutput _output = new();
     private readonly ResultWriter _writer = new();
+    private SoloWorkspace? _soloWorkspace;
     private readonly List<FrameWork> _frames = [];
     private readonly List<double> _frameValues = [];
     private readonly List<StreamSession> _touched = [];
@@ -369,6 +370,8 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         }
 
         r.Floats(MemoryMarshal.Cast<double, float>(session.Joint.AsSpan()));
+        session.Solo?.Read(ref r);
+        partition.SoloStreams += session.Solo is null ? 0 : 1;
         if (session.Repair is { } window)
         {
             if (!r.AtEnd && r.Byte() == 1)
@@ -462,7 +465,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
             ["frames"] = session.Frames,
             ["stale"] = session.Aligner.IsStale,
             ["model_version"] = partition.ActiveVersion[session.Profile.Index],
-            ["state_bytes"] = (session.Slots.Length * session.Profile.Plan.RecordWords * 4) + (session.Joint.Length * sizeof(double)),
+            ["state_bytes"] = (session.Slots.Length * session.Profile.Plan.RecordWords * 4) + (session.Joint.Length * sizeof(double)) + (session.Solo is null ? 0 : session.Slots.Length * SoloState.ChannelBytes),
             ["channels"] = channels,
         };
     }
@@ -625,6 +628,12 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
                 return;
             }
 
+            if (profile.Tier == Tier.Solo && partition.SoloStreams >= _settings.MaxSoloStreamsPerPartition)
+            {
+                Reject(samples, i, DeadLetterReason.StreamLimit, $"Partition {partition.Id} already has {_settings.MaxSoloStreamsPerPartition} streams of tier solo.");
+                return;
+            }
+
             if (!CheckChannels(profile, samples, i) || !CheckRange(profile, samples, i))
                 return;
             var runtime = Array.Find(_profiles, p => p.Profile == profile)!;
@@ -638,6 +647,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
             partition.Sessions.Add(session.Key, session);
             shard.Sample.Add(session);
             _streams++;
+            partition.SoloStreams += session.Solo is null ? 0 : 1;
             if (session.Repair is { } born)
                 RestartWindow(session, born, 0);
         }
@@ -877,6 +887,8 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
                 JointScore.Forget(joint);
         }
 
+        if (work.Length < 0)
+            work.Session.Solo?.Initialise();
         foreach (var slot in work.Session.Slots)
         {
             var record = profile.Arena.Record(slot);
@@ -911,6 +923,8 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
                 profile.Model.Prefetch(RecordOf(profile, block, row + c + 1), RecordOf(profile, block, row + c + 2));
                 var value = work.Kind == FrameKind.Observed ? allValues[work.ValuesAt + c] : double.NaN;
                 profile.Scores[row + c] = profile.Model.Observe(profile.Arena.Record(work.Session.Slots[c]), value, phase, muted || work.Replayed ? null : profile.Skill);
+                if (work.Session.Solo is { } solo && !double.IsNaN(value))
+                    profile.Scores[row + c] = solo.Update(_soloWorkspace ??= new SoloWorkspace(), c, work.Frame * runtime.IntervalMicros, value, profile.Scores[row + c], runtime.Profile.AlarmRule);
             }
 
             var covariates = profile.CovariatesAt(row / d);
@@ -1149,6 +1163,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
                 }
 
                 w.Floats(MemoryMarshal.Cast<double, float>(session.Joint.AsSpan()));
+                session.Solo?.Write(w);
 
                 if (session.Repair is { } window)
                 {
@@ -1269,6 +1284,9 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
 
         /// <summary>Unix microseconds; advanced only by log entries.</summary>
         public long Clock { get; set; } = long.MinValue;
+
+        /// <summary>Its streams of tier solo, which are large.</summary>
+        public int SoloStreams { get; set; }
 
         /// <summary>Earliest time at which silence may close a frame here; read by the ticker.</summary>
         public long NextDeadline => Math.Min(Math.Min(Volatile.Read(ref _nextDeadline), Volatile.Read(ref _repairDeadline)), SignalDeadline);

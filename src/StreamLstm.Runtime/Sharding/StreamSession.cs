@@ -2,6 +2,7 @@ using System.Text;
 using StreamLstm.Core.Scoring;
 using StreamLstm.Runtime.Alignment;
 using StreamLstm.Runtime.Episodes;
+using StreamLstm.Runtime.Profiles;
 using StreamLstm.Runtime.Repair;
 
 namespace StreamLstm.Runtime.Sharding;
@@ -24,6 +25,9 @@ internal sealed class StreamSession
             Joint = new double[JointScore.Length(slots.Length)];
             JointScore.Initialise(Joint);
         }
+
+        if (profile.Profile.Tier == Tier.Solo)
+            Solo = new SoloState(slots.Length, VirtualPartition.Murmur2(key));
     }
 
     public byte[] Key { get; }
@@ -37,6 +41,9 @@ internal sealed class StreamSession
 
     /// <summary>State of the <see cref="JointScore"/>; empty with one channel.</summary>
     public double[] Joint { get; } = [];
+
+    /// <summary>Networks of the stream's own; null in other tiers than solo.</summary>
+    public SoloState? Solo { get; }
 
     public int Partition { get; }
 

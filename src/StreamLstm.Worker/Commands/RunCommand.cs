@@ -51,6 +51,7 @@ internal sealed partial class RunCommand : Command
                         Profiles = settings.Profiles,
                         Shards = settings.Engine.Shards,
                         MaxStreamsPerPartition = settings.Engine.MaxStreamsPartition,
+                        MaxSoloStreamsPerPartition = settings.Engine.MaxSoloStreamsPartition,
                         KeepJournal = settings.Engine.KeepJournal,
                         Seed = settings.Engine.Seed,
                         TrainingShare = settings.Engine.TrainingShare,

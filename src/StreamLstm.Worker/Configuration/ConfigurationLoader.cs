@@ -88,6 +88,8 @@ public static class ConfigurationLoader
             errors.Add($"{ConfigurationTable.Root}:Sources: only one source can have type http, as there is one /api/v1/ingest.");
         if (sinks.Count > 0 && sources.Count > 0 && sources.TrueForAll(s => s is KafkaPartitionSourceConfiguration))
             errors.Add($"{ConfigurationTable.Root}:Sinks: nothing would reach them, as Kafka sources with Guarantee exactly_once publish to the topics of their TopicPrefix inside their transactions. Remove the sinks, or set Guarantee to at_least_once.");
+        if (sources.Exists(s => s is KafkaPartitionSourceConfiguration) && settings.Profiles.FirstOrDefault(p => p.Tier == Tier.Solo) is { } large)
+            errors.Add($"{ConfigurationTable.Root}:Profiles:{large.Name}:Tier: solo is not possible beside Kafka sources with Guarantee exactly_once, as a stream's state is larger than a Kafka message may be. Choose rich, or set Guarantee to at_least_once.");
         CheckSessions(sources, sinks, errors);
         return errors.Count == 0 ? (settings, []) : (null, errors);
     }
@@ -95,7 +97,7 @@ public static class ConfigurationLoader
     private static EngineConfiguration Engine(ConfigurationNode node)
     {
         var shards = node.Integer("Shards");
-        return new(shards == 0 ? Environment.ProcessorCount : shards, node.Integer("MaxStreamsPartition"), node.Long("JournalMaxBytes"), node.Boolean("KeepJournal"), (ulong)node.Integer("Seed"), node.Number("TrainingShare"));
+        return new(shards == 0 ? Environment.ProcessorCount : shards, node.Integer("MaxStreamsPartition"), node.Integer("MaxSoloStreamsPartition"), node.Long("JournalMaxBytes"), node.Boolean("KeepJournal"), (ulong)node.Integer("Seed"), node.Number("TrainingShare"));
     }
 
     private static HttpSettings Http(ConfigurationNode node)
@@ -207,6 +209,8 @@ public static class ConfigurationLoader
             node.Error("MaxWait", Configuration.Duration.Format(profile.MaxWait), $"silence must not close an interval before AllowedLateness has passed, which is {Configuration.Duration.Format(profile.AllowedLateness)}.");
         if (profile.RepairHorizon > TimeSpan.Zero && profile.Signal != SignalKind.None)
             node.Error("RepairHorizon", Configuration.Duration.Format(profile.RepairHorizon), "a signal isn't repaired; only 0s fits its profile.");
+        if (profile.Tier == Tier.Solo && (profile.RepairHorizon > TimeSpan.Zero || profile.Signal != SignalKind.None))
+            node.Error("Tier", "solo", "a profile of tier solo has neither a RepairHorizon (its state is too large for copies) nor a Signal.");
         if (profile.RepairHorizon > profile.Interval * Runtime.Profiles.Profile.MostRepairFrames)
             node.Error("RepairHorizon", Configuration.Duration.Format(profile.RepairHorizon), $"at most {Runtime.Profiles.Profile.MostRepairFrames} intervals, which are {Configuration.Duration.Format(profile.Interval)} each.");
         if (profile.Counter && profile.Aggregation is not (Aggregation.Sum or Aggregation.Mean))

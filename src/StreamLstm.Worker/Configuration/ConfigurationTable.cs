@@ -21,6 +21,7 @@ public static class ConfigurationTable
 
         new("Engine:Shards", Integer, "0", "Threads that own partitions; 0 = one per processor.") { Min = "0", Max = "64" },
         new("Engine:MaxStreamsPartition", Integer, "4096", "Streams one of the 64 partitions accepts; samples of further ones become dead letters.") { Min = "1", Max = "1000000" },
+        new("Engine:MaxSoloStreamsPartition", Integer, "32", "The same for streams of tier solo, 1.4 megabytes each; a thousand streams spread evenly enough over 64 partitions to stay below 32.") { Min = "1", Max = "100000" },
         new("Engine:KeepJournal", ConfigurationType.Boolean, "false", "Whether committed journal segments are kept, so that the whole history can be replayed."),
         new("Engine:Seed", Integer, "1", "Seed of the network's first weights and of the choice of training windows.") { Min = "0", Max = "2147483647" },
         new("Engine:TrainingShare", Number, "0.5", "Most of one core that training takes: after every round it rests for the rest of the time.") { Min = "0.01", Max = "1" },
@@ -56,7 +57,7 @@ public static class ConfigurationTable
         new("Profiles:*:HorizonSteps", Integer, "96", "Last step of the forecast, in intervals.") { Min = "1", Max = "1024" },
         new("Profiles:*:Quantiles", Numbers, "0.05,0.5,0.95", "Quantile levels of the forecast.") { Rule = "between 0 and 1, ascending, with 0.5 among them" },
         new("Profiles:*:HiddenSize", Integer, "32", "Units of the recurrent layer.") { Min = "4", Max = "256" },
-        new("Profiles:*:Tier", Choice, "rich", "Members of each stream's forecast: lean = seasonal and recurrent, some kilobytes of state per stream; rich = linear ones besides, more accurate, about 100 kilobytes.") { Choices = ["lean", "rich"] },
+        new("Profiles:*:Tier", Choice, "rich", "Members of each stream's forecast: lean = seasonal and recurrent, some kilobytes of state per stream; rich = linear ones besides, more accurate, 40 to 70 kilobytes; solo = rich and a score by networks of the stream's own, 1.4 megabytes per channel besides, for few streams that matter.") { Choices = ["lean", "rich", "solo"] },
         new("Profiles:*:Sensitivity", Number, "0.25", "Expected false alarms per stream and week.") { Min = "0.001", Max = "100" },
         new("Profiles:*:Direction", Choice, "both", "Side of the expected value on which deviations raise alarms.") { Choices = ["both", "above", "below"] },
         new("Profiles:*:MinDeviation", Number, "0", "Smaller deviations from the expected value raise no alarm, in the values' unit.") { Min = "0" },

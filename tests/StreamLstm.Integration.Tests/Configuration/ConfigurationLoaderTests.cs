@@ -21,7 +21,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
     {
         var settings = Valid("{}");
         Assert.Equal("state", settings.State.Directory);
-        Assert.Equal(new EngineConfiguration(Environment.ProcessorCount, 4096, 1L << 30, false, 1, 0.5), settings.Engine);
+        Assert.Equal(new EngineConfiguration(Environment.ProcessorCount, 4096, 32, 1L << 30, false, 1, 0.5), settings.Engine);
         Assert.Equal(new HttpSettings(new Uri("http://127.0.0.1:8080"), null, null), settings.Http);
         Assert.Equal(("default", "*"), (Assert.Single(settings.Profiles).Name, settings.Profiles[0].Select));
         Assert.Equal(new MetricsSettings(true, 2000, ""), settings.Metrics);
@@ -112,7 +112,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
         var read = new HashSet<string>();
         var json = """
             {"State":{"Directory":"/s"},
-             "Engine":{"Shards":3,"MaxStreamsPartition":10,"JournalMaxBytes":33554432,"KeepJournal":true,"Seed":7,"TrainingShare":0.25},
+             "Engine":{"Shards":3,"MaxStreamsPartition":10,"MaxSoloStreamsPartition":4,"JournalMaxBytes":33554432,"KeepJournal":true,"Seed":7,"TrainingShare":0.25},
              "Http":{"Url":"http://localhost:9000","MetricsUrl":"http://0.0.0.0:9464","Token":"t"},
              "Profiles":{"p":{"Select":"nl/*","Interval":"30m","Channels":"a, b","Covariates":"b","Season":"6h","Aggregation":"Sum","Counter":true,"Rollover":1000,"MaxRate":60,"Hold":"0s","Gaps":"zero","ValidMin":-1,"ValidMax":2.5,"Zone":"Europe/Berlin",
                "AllowedLateness":"1h","SamplesPerFrame":2,"MaxSamplesPerFrame":50,"MaxWait":"2h","MaxGapFrames":7,"HorizonSteps":48,"Quantiles":"0.1,0.5,0.9","HiddenSize":16,"Tier":"lean","Sensitivity":1,"Direction":"Below","MinDeviation":2,"MinRelativeDeviation":0.1,"ForecastEvery":0,"Explain":true,"Learning":false}},
@@ -146,7 +146,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
         Assert.Empty(errors);
         Assert.Equal(ConfigurationTable.Keys.Select(k => k.Path).Order(), read.Order());
 
-        Assert.Equal(new EngineConfiguration(3, 10, 1 << 25, true, 7, 0.25), settings!.Engine);
+        Assert.Equal(new EngineConfiguration(3, 10, 4, 1 << 25, true, 7, 0.25), settings!.Engine);
         var profile = settings.Profiles[0];
         Assert.Equal(("b", TimeSpan.FromHours(6), true), (Assert.Single(profile.Covariates), profile.Season, profile.Explain));
         Assert.Equal((1.0, AlarmDirection.Below, 2.0, 0.1), (profile.Sensitivity, profile.Direction, profile.MinDeviation, profile.MinRelativeDeviation));
@@ -188,6 +188,16 @@ public sealed class ConfigurationLoaderTests : IDisposable
                 "StreamLstm:Profiles:d:Channels is \"1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13\": at most 12 for Signal ecg.",
             ],
             Invalid("""{"Profiles":{"a":{"Signal":"eeg"},"b":{"Signal":"ecg","Rate":50},"c":{"Rate":250},"d":{"Signal":"ecg","Rate":250,"Channels":"1,2,3,4,5,6,7,8,9,10,11,12,13"}}}"""));
+    }
+
+    [Fact]
+    public void Tier_solo_is_refused_where_its_large_state_can_not_be()
+    {
+        Assert.Equal(Tier.Solo, Assert.Single(Valid("""{"Profiles":{"p":{"Tier":"solo"}}}""").Profiles).Tier);
+        Assert.Contains("p:Tier is \"solo\": a profile of tier solo has neither", Assert.Single(Invalid("""{"Profiles":{"p":{"Tier":"solo","RepairHorizon":"1h"}}}""")), StringComparison.Ordinal);
+        Assert.Contains("p:Tier: solo is not possible beside Kafka sources", Assert.Single(Invalid("""
+            {"Profiles":{"p":{"Tier":"solo"}},"Sources":{"k":{"Type":"kafka","BootstrapServers":"h:9092","Topics":"a","Bindings":{"b":{"Match":"a","Stream":"{$key}","Values":{"v":{"At":"/v"}}}}}}}
+            """)), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -377,7 +387,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
         }
 
         Assert.True(ConfigurationSchema.TryExplain("Engine", out var section));
-        Assert.Equal(6, section.Split('\n').Length);
+        Assert.Equal(7, section.Split('\n').Length);
         Assert.False(ConfigurationSchema.TryExplain("Engine:Shard", out var unknown));
         Assert.Contains("did you mean Engine:Shards?", unknown, StringComparison.Ordinal);
     }
