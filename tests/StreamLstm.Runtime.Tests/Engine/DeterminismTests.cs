@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text.Json;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Output;
-using StreamLstm.Runtime.Sharding;
 
 namespace StreamLstm.Runtime.Tests.Engine;
 
