@@ -113,7 +113,8 @@ internal static class ForecastBenchmark
         /// <summary>Times whole passes over all streams, and every block in them, in turns without and with training beside them.</summary>
         public (Timing Quiet, Timing Busy) Measure(double seconds, Training training)
         {
-            for (var i = 0; i < 3; i++)
+            // Until the compiler has made its last version of everything.
+            for (var until = Stopwatch.GetTimestamp() + (2 * Stopwatch.Frequency); Stopwatch.GetTimestamp() < until;)
                 Pass(null);
             var (quiet, busy) = (new Timing(), new Timing());
             for (var slice = 0; slice < Slices; slice++)
