@@ -56,6 +56,7 @@ public sealed partial class Engine : IAsyncDisposable
     private FileStream? _lock;
     private ModelStore _models = null!;
     private Journal.Journal _journal = null!;
+    private readonly byte[][] _outlookStreams;
     private OutlookStore _outlooks = null!;
     private StateLog.StateLog _stateLog = null!;
     private TrainingLog _trainingLog = null!;
@@ -84,6 +85,7 @@ public sealed partial class Engine : IAsyncDisposable
         _clock = clock;
         _logger = loggers.CreateLogger("StreamLstm.Engine");
         _profiles = [.. settings.Profiles.OrderBy(p => p.Name, StringComparer.Ordinal).Select((p, i) => new ProfileRuntime(i, p))];
+        _outlookStreams = [.. OutlookTable.Streams(settings.Profiles).Select(Encoding.UTF8.GetBytes)];
         _metrics = new EngineMetrics(meters, this);
     }
 
@@ -602,8 +604,9 @@ public sealed partial class Engine : IAsyncDisposable
     private CommitWork RentWork()
     {
         var work = _outbox.Rent(_shards.Length);
-        foreach (var stream in OutlookTable.Streams(_settings.Profiles))
-            work.Batch.Broadcast.Add(Encoding.UTF8.GetBytes(stream));
+        // The set stays with the memory, which comes back.
+        foreach (var stream in _outlookStreams)
+            work.Batch.Broadcast.Add(stream);
         return work;
     }
 

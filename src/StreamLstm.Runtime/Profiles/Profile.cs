@@ -34,7 +34,7 @@ public enum Tier
     /// <summary>Seasonal and recurrent experts: 7 to 14 kilobytes per stream and channel.</summary>
     Lean,
 
-    /// <summary>Linear experts besides: more accurate, 70 to 110 kilobytes per stream and channel at a horizon of 48 to 96 steps.</summary>
+    /// <summary>Linear experts besides: more accurate, 44 to 66 kilobytes per stream and channel at a horizon of 48 to 96 steps.</summary>
     Rich,
 
     /// <summary>All of rich, and a score by networks of the stream's own, trained as it goes: 1.4 megabytes per stream and channel besides.</summary>
