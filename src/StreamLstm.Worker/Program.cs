@@ -10,6 +10,7 @@ var root = new RootCommand("StreamLstm: real-time forecasts and anomaly scores w
     new ConfigCommand(),
     new BacktestCommand(),
     new SeasonsCommand(),
+    new HolidaysCommand(),
     new BenchmarkCommand(),
     new SourcesCommand(),
     new ModelsCommand(),

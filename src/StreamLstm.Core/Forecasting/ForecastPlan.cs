@@ -28,7 +28,8 @@ public enum Expert
 /// <summary>Where in the local day and week a frame lies.</summary>
 /// <param name="DayPhase">0 … m1−1.</param>
 /// <param name="WeekPhase">0 … m2−1, Monday first.</param>
-public readonly record struct FramePhase(int DayPhase, int WeekPhase);
+/// <param name="Path">Where the frames around it lie; null = they follow each other, and the same time of another day is whole days away.</param>
+public readonly record struct FramePhase(int DayPhase, int WeekPhase, CalendarPath? Path = null);
 
 /// <summary>
 /// Everything about a class of series that is fixed: seasons, horizon, and the layout of the state record. A record is one run of
@@ -131,7 +132,8 @@ public sealed class ForecastPlan
 
         HourBins = dayFrames == 0 ? 1 : Math.Min(24, dayFrames);
         // The ring must reach from a target that arrives to every naive forecast of it: K back, and whole days and weeks beyond K.
-        RingLength = Math.Max(Math.Max(SeasonLag(weekFrames, horizon), SeasonLag(dayFrames, horizon)), Math.Max(horizon, 32)) + 1;
+        // A day may have 25 hours.
+        RingLength = Math.Max(Math.Max(SeasonLag(weekFrames, horizon), SeasonLag(dayFrames, horizon)), Math.Max(horizon, 32)) + 1 + ((dayFrames + 23) / 24);
         Covariates = covariates;
         CovariateSteps = [Math.Max(1, Reach / 4), Math.Max(1, Reach / 2), Reach];
         Window = BuildWindow();
@@ -257,6 +259,9 @@ public sealed class ForecastPlan
     /// <summary>How far ahead the windows of inputs look: K, at most a day.</summary>
     private int Reach => Math.Min(Horizon, DayFrames > 0 ? DayFrames : Horizon);
 
+    /// <summary>Steps ahead of which a <see cref="CalendarPath"/> speaks.</summary>
+    public int PathReach => Math.Max(Horizon, DayFrames);
+
     internal int PendingLength { get; }
 
     internal int[] KnotStart { get; }
@@ -372,7 +377,7 @@ public sealed class ForecastPlan
     internal int LinearWords { get; }
 
     /// <summary>The smallest whole number of seasons that reaches at least h frames back from the target.</summary>
-    internal static int SeasonLag(int season, int h) => season == 0 ? 0 : (h + season - 1) / season * season;
+    public static int SeasonLag(int season, int h) => season == 0 ? 0 : (h + season - 1) / season * season;
 
     private static int[] KnotsUpTo(int horizon)
     {

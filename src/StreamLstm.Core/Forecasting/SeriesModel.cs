@@ -421,7 +421,7 @@ public sealed class SeriesModel
 
             // What lasts is held by the slow score alone: the forecast has to follow it, or all bounds grow with its errors.
             var held = far || (score.IsAnomaly && (score.Kind == AnomalyKind.Stuck || score.Position > 1));
-            Calibrate(record, z, bin, skill);
+            Calibrate(record, z, bin, phase.Path, skill);
             if (!far && !HoldsWeights)
                 _linear?.Learn(record, n, z, SeasonAt(record, phase));
             LearnSeason(record, z, phase, held);
@@ -453,9 +453,11 @@ public sealed class SeriesModel
     /// </summary>
     /// <param name="record">State record, updated.</param>
     /// <param name="frames">How many frames are missing.</param>
-    /// <param name="firstPhase">Phase of the first missing frame.</param>
-    public void Bridge(Span<float> record, long frames, FramePhase firstPhase)
+    /// <param name="firstFrame">Number of the first missing frame.</param>
+    /// <param name="phaseOf">Phase of a frame.</param>
+    public void Bridge(Span<float> record, long frames, long firstFrame, Func<long, FramePhase> phaseOf)
     {
+        ArgumentNullException.ThrowIfNull(phaseOf);
         var p = _plan;
         var ints = Integers(record);
         if (ints[IntObserved] == 0)
@@ -464,7 +466,7 @@ public sealed class SeriesModel
         var skip = frames > p.RingLength ? frames - p.RingLength : 0;
         for (var k = skip; k < frames; k++)
         {
-            var phase = Advance(firstPhase, k);
+            var phase = phaseOf(firstFrame + k);
             var n = ints[IntCount];
             record[p.Ring + (n % p.RingLength)] = record[p.Scalars + FltLevel] + SeasonAt(record, phase);
             ints[IntCount] = n + 1;
@@ -551,7 +553,7 @@ public sealed class SeriesModel
         {
             _calendar.AsSpan((4 * p.DayFrames) + (4 * phase.WeekPhase), 4).CopyTo(calendar[4..]);
             calendar[8] = IsWeekend(phase.WeekPhase) ? 1 : 0;
-            calendar[9] = IsWeekend((phase.WeekPhase + p.DayFrames) % p.WeekFrames) ? 1 : 0;
+            calendar[9] = IsWeekend(phase.Path is { } path ? path.WeekPhase[p.DayFrames] : (phase.WeekPhase + p.DayFrames) % p.WeekFrames) ? 1 : 0;
         }
 
         at += 10;
@@ -604,13 +606,13 @@ public sealed class SeriesModel
 
         if (IsUsed(Expert.Day) || (experts.Length > 0 && p.DayFrames > 0))
         {
-            NaivePath(record, p.DayFrames, z);
+            NaivePath(record, p.DayFrames, phase.Path?.DayLag, z);
             Mix(record, Expert.Day, _expertPath, experts);
         }
 
         if (IsUsed(Expert.Week) || (experts.Length > 0 && p.WeekFrames > 0))
         {
-            NaivePath(record, p.WeekFrames, z);
+            NaivePath(record, p.WeekFrames, phase.Path?.WeekLag, z);
             Mix(record, Expert.Week, _expertPath, experts);
         }
 
@@ -719,8 +721,9 @@ public sealed class SeriesModel
     /// <param name="weights">Receives [J, M].</param>
     /// <param name="values">Receives [J, M] in the input's unit; NaN where an expert has none.</param>
     /// <param name="medianOffsets">Receives [J] in the input's unit.</param>
+    /// <param name="path">Of the phase that the forecast was issued with.</param>
     /// <returns>False if no forecast has been issued.</returns>
-    public bool Explain(Span<float> record, Span<float> weights, Span<float> values, Span<float> medianOffsets)
+    public bool Explain(Span<float> record, Span<float> weights, Span<float> values, Span<float> medianOffsets, CalendarPath? path = null)
     {
         var p = _plan;
         var n = Integers(record)[IntCount] - 1;
@@ -740,8 +743,8 @@ public sealed class SeriesModel
             var row = values.Slice(j * ForecastPlan.Experts, ForecastPlan.Experts);
             row[(int)Expert.Seasonal] = record[p.PendingSeasonal + slot];
             row[(int)Expert.Last] = z;
-            row[(int)Expert.Day] = p.DayFrames > 0 ? Lag(record, ForecastPlan.SeasonLag(p.DayFrames, h) - h, z) : float.NaN;
-            row[(int)Expert.Week] = p.WeekFrames > 0 ? Lag(record, ForecastPlan.SeasonLag(p.WeekFrames, h) - h, z) : float.NaN;
+            row[(int)Expert.Day] = p.DayFrames > 0 ? Lag(record, (path?.DayLag[h] ?? ForecastPlan.SeasonLag(p.DayFrames, h)) - h, z) : float.NaN;
+            row[(int)Expert.Week] = p.WeekFrames > 0 ? Lag(record, (path?.WeekLag[h] ?? ForecastPlan.SeasonLag(p.WeekFrames, h)) - h, z) : float.NaN;
             row[(int)Expert.Recurrent] = record[p.PendingRecurrent + slot];
             row[(int)Expert.Linear] = linear ? record[p.PendingLinear + slot] : float.NaN;
             row[(int)Expert.Deviation] = deviation ? record[p.PendingDeviation + slot] : float.NaN;
@@ -837,7 +840,7 @@ public sealed class SeriesModel
     /// Judges the forecasts whose target has arrived, one of each knot: the experts' losses, the hedge's sharpness, scale, width and offsets of the
     /// intervals. All knots at once, one in each lane.
     /// </summary>
-    private void Calibrate(Span<float> record, float z, int bin, SkillSums? skill)
+    private void Calibrate(Span<float> record, float z, int bin, CalendarPath? path, SkillSums? skill)
     {
         var p = _plan;
         var q = p.Quantiles.Length;
@@ -848,6 +851,7 @@ public sealed class SeriesModel
         var (lastAt, dayAt, weekAt) = (p.PendingStride, p.PendingStride + 1, p.PendingStride + 2);
         var ring = record.Slice(p.Ring, p.RingLength);
         var newest = n % ring.Length;
+        var (dayLags, weekLags) = path is null ? (_dayLags, _weekLags) : (path.ArrivedDayLag, path.ArrivedWeekLag);
         for (var j = 0; j < knots; j++)
         {
             var forecast = record.Slice(p.Pending + p.PendingSlot(j, n), p.PendingStride);
@@ -855,8 +859,8 @@ public sealed class SeriesModel
                 fields[(f * Lanes) + j] = forecast[f];
             var h = p.Knots[j];
             fields[(lastAt * Lanes) + j] = h <= n ? ring[Back(newest, h, ring.Length)] : z;
-            fields[(dayAt * Lanes) + j] = p.DayFrames > 0 && _dayLags[j] <= n ? ring[Back(newest, _dayLags[j], ring.Length)] : float.NaN;
-            fields[(weekAt * Lanes) + j] = p.WeekFrames > 0 && _weekLags[j] <= n ? ring[Back(newest, _weekLags[j], ring.Length)] : float.NaN;
+            fields[(dayAt * Lanes) + j] = p.DayFrames > 0 && dayLags[j] <= n ? ring[Back(newest, dayLags[j], ring.Length)] : float.NaN;
+            fields[(weekAt * Lanes) + j] = p.WeekFrames > 0 && weekLags[j] <= n ? ring[Back(newest, weekLags[j], ring.Length)] : float.NaN;
         }
 
         var mix = Field(0);
@@ -1179,10 +1183,18 @@ public sealed class SeriesModel
     {
         var p = _plan;
         Array.Fill(_profilePath, record[p.Scalars + FltLevel]);
-        if (p.DayFrames > 0)
+        if (phase.Path is not null)
+        {
+            for (var h = 1; h <= p.Horizon; h++)
+                _profilePath[h] += SeasonAhead(record, phase, h);
+        }
+        else if (p.DayFrames > 0)
+        {
             AddTurning(record.Slice(p.DaySeason, p.DayFrames), phase.DayPhase, _profilePath);
-        if (p.WeekFrames > 0)
-            AddTurning(record.Slice(p.WeekSeason, p.WeekFrames), phase.WeekPhase, _profilePath);
+            if (p.WeekFrames > 0)
+                AddTurning(record.Slice(p.WeekSeason, p.WeekFrames), phase.WeekPhase, _profilePath);
+        }
+
         // φ^h for eight steps, and from each eight to the next.
         var phi = Phi(record);
         var (two, four) = (phi * phi, phi * phi * (phi * phi));
@@ -1211,11 +1223,20 @@ public sealed class SeriesModel
     }
 
     /// <summary>The value a whole number of seasons before each target.</summary>
-    private void NaivePath(ReadOnlySpan<float> record, int season, float z)
+    /// <param name="lags">How far before, where it isn't a whole number of frames per season.</param>
+    private void NaivePath(ReadOnlySpan<float> record, int season, int[]? lags, float z)
     {
         var n = MemoryMarshal.Cast<float, int>(record.Slice(_plan.Integers, 16))[IntCount];
         var ring = record.Slice(_plan.Ring, _plan.RingLength);
         var path = _expertPath;
+        if (lags is not null)
+        {
+            var newest = (n - 1) % ring.Length;
+            for (var h = 1; h <= _plan.Horizon; h++)
+                path[h] = Past(ring, newest, lags[h] - h, n, z);
+            return;
+        }
+
         for (var start = 1; start < path.Length; start += season)
         {
             // Targets start … start+season−1 look back to the same run of the ring.
@@ -1251,10 +1272,11 @@ public sealed class SeriesModel
         }
 
         var day = phase.DayPhase;
+        var days = phase.Path?.DayPhase;
         var (scales, hours, below, fraction, path) = (_hourScales, _hourOf, p.Below, p.Fraction, _scalePath);
         for (var h = 1; h <= p.Horizon; h++)
         {
-            day = day + 1 >= p.DayFrames ? 0 : day + 1;
+            day = days is not null ? days[h] : day + 1 >= p.DayFrames ? 0 : day + 1;
             var at = hours[day] + below[h];
             var low = scales[at];
             path[h] = low + (fraction[h] * (scales[at + 1] - low));
@@ -1297,7 +1319,7 @@ public sealed class SeriesModel
     private float SeasonAhead(ReadOnlySpan<float> record, FramePhase phase, int h)
     {
         var p = _plan;
-        var (day, week) = (phase.DayPhase + h, phase.WeekPhase + h);
+        var (day, week) = phase.Path is { } path ? (path.DayPhase[h], path.WeekPhase[h]) : (phase.DayPhase + h, phase.WeekPhase + h);
         var season = 0f;
         if (p.DayFrames > 0)
             season = record[p.DaySeason + (day >= p.DayFrames ? day - p.DayFrames : day)];
@@ -1342,10 +1364,6 @@ public sealed class SeriesModel
         var n = MemoryMarshal.Cast<float, int>(record.Slice(_plan.Integers, 16))[IntCount];
         return record[_plan.Ring + ((n - k) % _plan.RingLength)];
     }
-
-    private FramePhase Advance(FramePhase phase, long frames) => new(
-        _plan.DayFrames > 0 ? (int)((phase.DayPhase + frames) % _plan.DayFrames) : 0,
-        _plan.WeekFrames > 0 ? (int)((phase.WeekPhase + frames) % _plan.WeekFrames) : 0);
 
     private int HourBin(FramePhase phase) => _plan.DayFrames > 0 ? (int)((long)phase.DayPhase * _plan.HourBins / _plan.DayFrames) : 0;
 

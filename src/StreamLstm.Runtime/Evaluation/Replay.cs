@@ -2,6 +2,7 @@ using System.Diagnostics.Metrics;
 using System.Globalization;
 using Microsoft.Extensions.Logging;
 using StreamLstm.Core.Forecasting;
+using StreamLstm.Runtime.Calendars;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
@@ -56,12 +57,13 @@ internal static class Replay
     public static Func<long, FramePhase> Calendar(Profile profile)
     {
         var runtime = new ProfileRuntime(0, profile);
+        var calendar = new LocalCalendar(runtime.Plan, profile);
         var day = runtime.Plan.DayFrames;
         if (!profile.HasDay || runtime.Plan.WeekFrames > 0)
-            return runtime.Phase;
+            return calendar.Phase;
         return frame =>
         {
-            var phase = runtime.Phase(frame).DayPhase;
+            var phase = calendar.Phase(frame).DayPhase;
             // Days since Monday, 1970-01-05; the local day begins where its phase is 0.
             var days = (long)Math.Round((frame - phase) / (double)day) - 4;
             return new FramePhase(phase, (int)((((days % 7) + 7) % 7 * day) + phase));

@@ -16,9 +16,9 @@ internal sealed class ForecastExplanation(ForecastPlan plan)
     private readonly float[] _offsets = new float[plan.Knots.Length];
 
     /// <summary>Writes the explanation of the record's latest forecast, or null if there is none.</summary>
-    public void Write(Utf8JsonWriter json, SeriesModel model, Span<float> record)
+    public void Write(Utf8JsonWriter json, SeriesModel model, Span<float> record, CalendarPath? path)
     {
-        if (!model.Explain(record, _weights, _values, _offsets))
+        if (!model.Explain(record, _weights, _values, _offsets, path))
         {
             json.WriteNullValue();
             return;

@@ -14,7 +14,7 @@ namespace StreamLstm.Runtime.Output;
 /// <summary>Writes what the latest forecast of each of a stream's channels was made of.</summary>
 internal interface IForecastExplainer
 {
-    void Explain(Utf8JsonWriter json, StreamSession session);
+    void Explain(Utf8JsonWriter json, StreamSession session, long frame);
 }
 
 /// <summary>Writes the JSON of results, episodes and dead letters: one object, no line end, NaN never. One instance per shard.</summary>
@@ -214,11 +214,11 @@ internal sealed partial class ResultWriter : IDisposable
     }
 
     /// <summary>The explanation of a series' latest forecast as a node of its own.</summary>
-    public JsonNode? Explanation(ForecastExplanation explanation, SeriesModel model, Span<float> record)
+    public JsonNode? Explanation(ForecastExplanation explanation, SeriesModel model, Span<float> record, CalendarPath? path)
     {
         _scratch.Clear();
         _json.Reset(_scratch);
-        explanation.Write(_json, model, record);
+        explanation.Write(_json, model, record, path);
         _json.Flush();
         return JsonNode.Parse(_scratch.Written);
     }
@@ -323,7 +323,7 @@ internal sealed partial class ResultWriter : IDisposable
             _json.Reset(w);
             if (profile.Channels > 1)
                 _json.WriteStartArray();
-            explainer.Explain(_json, session);
+            explainer.Explain(_json, session, firstFrame - 1);
             if (profile.Channels > 1)
                 _json.WriteEndArray();
             _json.Flush();

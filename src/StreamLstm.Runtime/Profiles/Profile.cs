@@ -110,6 +110,9 @@ public sealed record Profile
     /// <summary>Zone of the calendar features.</summary>
     public TimeZoneInfo Zone { get; init; } = TimeZoneInfo.Utc;
 
+    /// <summary>Days that are like Sundays in the week; null = none. Only with a week (<see cref="HasDay"/>, intervals of 5 minutes or more).</summary>
+    public Calendars.HolidayCalendar? Holidays { get; init; }
+
     /// <summary>How far behind the newest event time of its stream a sample may come.</summary>
     public TimeSpan AllowedLateness { get; init; } = TimeSpan.Zero;
 

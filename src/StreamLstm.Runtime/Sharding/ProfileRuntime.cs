@@ -1,17 +1,13 @@
 using StreamLstm.Core.Forecasting;
 using StreamLstm.Core.Recurrent;
 using StreamLstm.Core.Scoring;
-using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Profiles;
 
 namespace StreamLstm.Runtime.Sharding;
 
-/// <summary>A profile with what follows from it: plan, network shape, calendar. Immutable, shared by all shards.</summary>
+/// <summary>A profile with what follows from it: plan and network shape. Immutable, shared by all shards.</summary>
 internal sealed class ProfileRuntime
 {
-    private const long MicrosPerSecond = 1_000_000;
-    private const long SecondsPerDay = 86_400;
-
     public ProfileRuntime(int index, Profile profile)
     {
         Index = index;
@@ -69,21 +65,4 @@ internal sealed class ProfileRuntime
 
     /// <summary>Frames between a stream's full snapshots: fewer of the larger records.</summary>
     public int SnapshotEvery => Plan.HasLinear ? 96 : 32;
-
-    /// <summary>Local day and week phase of a frame; weeks begin on Monday.</summary>
-    public FramePhase Phase(long frame)
-    {
-        if (Plan.DayFrames == 0)
-            return default;
-        if (!Profile.HasDay)
-            return new FramePhase((int)(((frame % Plan.DayFrames) + Plan.DayFrames) % Plan.DayFrames), 0);
-        var seconds = frame * IntervalMicros / MicrosPerSecond;
-        if (Profile.Zone != TimeZoneInfo.Utc)
-            seconds += (long)Profile.Zone.GetUtcOffset(UnixMicros.ToDateTimeOffset(seconds * MicrosPerSecond).UtcDateTime).TotalSeconds;
-        var day = seconds / SecondsPerDay - (seconds % SecondsPerDay < 0 ? 1 : 0);
-        var inDay = (seconds - (day * SecondsPerDay)) * Plan.DayFrames / SecondsPerDay;
-        // 1970-01-01 was a Thursday: three days after Monday.
-        var weekday = (((day + 3) % 7) + 7) % 7;
-        return new FramePhase((int)inDay, Plan.WeekFrames > 0 ? (int)((weekday * Plan.DayFrames) + inDay) : 0);
-    }
 }

@@ -7,6 +7,7 @@ using StreamLstm.Core.Forecasting;
 using StreamLstm.Core.Recurrent;
 using StreamLstm.Core.Scoring;
 using StreamLstm.Runtime.Alignment;
+using StreamLstm.Runtime.Calendars;
 using StreamLstm.Runtime.Episodes;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Models;
@@ -452,7 +453,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
                 ["scale"] = shard.Model.Scale(record),
                 ["hidden"] = new JsonArray([.. shard.Model.HiddenState(record).ToArray().Select(v => (JsonNode)v)]),
                 ["cell"] = new JsonArray([.. shard.Model.CellState(record).ToArray().Select(v => (JsonNode)v)]),
-                ["forecast"] = _writer.Explanation(shard.Explanation, shard.Model, record),
+                ["forecast"] = _writer.Explanation(shard.Explanation, shard.Model, record, shard.PhaseOf(session.Aligner.LastClosed).Path),
                 ["score"] = new JsonObject(shard.Model.ExplainScore(record).Select(x => KeyValuePair.Create(x.Name, (JsonNode?)new JsonObject { ["value"] = x.Value, ["bound"] = x.Bound }))),
             };
         }
@@ -895,7 +896,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
             if (work.Length < 0)
                 profile.Model.Initialise(record);
             else
-                profile.Model.Bridge(record, work.Length, profile.Runtime.Phase(work.Frame));
+                profile.Model.Bridge(record, work.Length, work.Frame, profile.PhaseOf);
         }
 
         if (work.Base is { } filled)
@@ -916,7 +917,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         foreach (var index in block.Frames)
         {
             ref readonly var work = ref frames[index];
-            var phase = runtime.Phase(work.Frame);
+            var phase = profile.PhaseOf(work.Frame);
             var muted = !_emit || work.Frame * runtime.IntervalMicros < _settings.MuteBeforeMicros;
             for (var c = 0; c < d; c++)
             {
@@ -969,7 +970,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
             var muted = !_emit || work.Frame * runtime.IntervalMicros < _settings.MuteBeforeMicros;
             var every = runtime.Profile.ForecastEvery;
             var withForecast = !muted && work.Newest && every > 0 && session.Frames % every == 0;
-            var phase = runtime.Phase(work.Frame);
+            var phase = profile.PhaseOf(work.Frame);
             var firstRow = row;
             for (var c = 0; c < d; c++, row++)
             {
@@ -1357,6 +1358,8 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
 
         public SeriesModel Model { get; } = new(runtime.Plan, runtime.Profile.AlarmRule);
 
+        public Func<long, FramePhase> PhaseOf { get; } = new LocalCalendar(runtime.Plan, runtime.Profile).Phase;
+
         public StateArena Arena { get; } = new(runtime.Plan.RecordWords, chunkRecords);
 
         public TrainingSample Sample { get; } = new(Math.Max(1, ProfileTrainer.MaxSeries(runtime.Plan) / (runtime.Channels * shards)));
@@ -1401,10 +1404,10 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
             return _experts.AsSpan(channel * length, length);
         }
 
-        public void Explain(Utf8JsonWriter json, StreamSession session)
+        public void Explain(Utf8JsonWriter json, StreamSession session, long frame)
         {
             for (var c = 0; c < session.Slots.Length; c++)
-                Explanation.Write(json, Model, Arena.Record(session.Slots[c]));
+                Explanation.Write(json, Model, Arena.Record(session.Slots[c]), PhaseOf(frame).Path);
         }
 
         /// <summary>The block of frames that step with a version; version 0 is the mixture without a network.</summary>

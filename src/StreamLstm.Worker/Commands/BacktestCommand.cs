@@ -31,12 +31,13 @@ internal sealed class BacktestCommand : Command
     private readonly Option<string> _vintage = new("--vintage") { Description = "What is known of it: actual = the file's own values, which is an upper bound; day-old = yesterday's, issued once a day.", DefaultValueFactory = _ => "actual", HelpName = "actual|day-old" };
     private readonly Option<string[]> _columns = new("--columns") { Description = "Value columns to use; all numeric ones without it.", AllowMultipleArgumentsPerToken = true };
 
+    private readonly CalendarOptions _calendar = new();
     private readonly Option<string?> _signal = new("--signal") { Description = "The files are signals: results per heart beat (ecg) or second (eeg), judged by --labels; no forecasts.", HelpName = "ecg|eeg" };
 
     public BacktestCommand()
         : base("backtest", "Replays files through the engine and judges every forecast when its target arrives.")
     {
-        foreach (var symbol in new Symbol[] { _files, _profile, _config, _warmup, _learning, _labels, _json, _predictions, _report, _seed, _columns, _covariates, _known, _vintage, _signal })
+        foreach (Symbol symbol in (Symbol[])[_files, _profile, _config, _warmup, _learning, _labels, _json, _predictions, _report, _seed, _columns, _covariates, _known, _vintage, _signal, .. _calendar.All])
         {
             if (symbol is Argument argument)
                 Add(argument);
@@ -67,6 +68,7 @@ internal sealed class BacktestCommand : Command
         if (parsed.GetValue(_labels) is { } labelFile)
             errors.AddRange(LabelReader.Read(labelFile, labels));
         var configured = Configured(parsed, errors);
+        var (zone, holidays) = _calendar.Read(parsed, errors, configured is not null);
         var signal = configured?.Signal ?? SignalKind.None;
         if (parsed.GetValue(_signal) is { } kind && (!Enum.TryParse(kind, ignoreCase: true, out signal) || signal == SignalKind.None || (configured is not null && configured.Signal != signal)))
             errors.Add($"--signal {kind}: ecg or eeg, and what the profile is if one is given.");
@@ -86,7 +88,7 @@ internal sealed class BacktestCommand : Command
         SeriesFiles data;
         try
         {
-            data = SeriesFiles.Read(files, parsed.GetValue(_columns), configured?.Zone ?? TimeZoneInfo.Utc, parsed.GetValue(_covariates));
+            data = SeriesFiles.Read(files, parsed.GetValue(_columns), configured?.Zone ?? zone, parsed.GetValue(_covariates));
         }
         catch (InvalidDataException e)
         {
@@ -96,7 +98,7 @@ internal sealed class BacktestCommand : Command
         var ordered = data.Rows;
         if (ordered.Count < 16 || (configured is null && data.Interval <= TimeSpan.Zero))
             return Terminal.Refuse([$"{ordered.Count} usable readings are too few for a backtest."], "See streamlstm backtest --help.");
-        var profile = configured ?? data.ProfileFor(parsed.GetValue(_warmup), parsed.GetValue(_covariates));
+        var profile = configured ?? data.ProfileFor(parsed.GetValue(_warmup), parsed.GetValue(_covariates)) with { Zone = zone, Holidays = holidays };
         if (known.Length > 0)
             profile = profile with { Outlooks = known.ToDictionary(c => c, c => (parsed.GetValue(_vintage) == "actual" ? OutlookVintages.Actual : OutlookVintages.DayOld) + c) };
         if (known.Length > 0 && parsed.GetValue(_vintage) == "actual")

@@ -5,6 +5,7 @@ using System.Text.Json.Nodes;
 using Microsoft.Extensions.Logging.Abstractions;
 using StreamLstm.Core.Forecasting;
 using StreamLstm.Runtime.Evaluation;
+using StreamLstm.Runtime.Profiles;
 
 namespace StreamLstm.Worker.Commands;
 
@@ -21,12 +22,13 @@ internal sealed class BenchmarkForecastCommand : Command
     private readonly Option<FileInfo?> _json = new("--json") { Description = "Write the rows as JSON.", HelpName = "OUT" };
     private readonly Option<ulong> _seed = new("--seed") { Description = "Seed of the network.", DefaultValueFactory = _ => 1 };
     private readonly Option<bool> _frozen = new("--frozen") { Description = "Run every file a second time with weights frozen after the warm-up.", DefaultValueFactory = _ => true };
+    private readonly CalendarOptions _calendar = new();
 
     public BenchmarkForecastCommand()
         : base("forecast", "Backtests of files one by one: skill, the mixture against its members, coverage by hour, learning on and off.")
     {
         Add(_files);
-        foreach (var option in new Option[] { _warmup, _columns, _covariates, _json, _seed, _frozen })
+        foreach (var option in new Option[] { _warmup, _columns, _covariates, _json, _seed, _frozen }.Concat(_calendar.All))
             Add(option);
         SetAction(RunAsync);
     }
@@ -39,6 +41,7 @@ internal sealed class BenchmarkForecastCommand : Command
         if (warmup is not (> 0 and < 1))
             errors.Add(string.Create(CultureInfo.InvariantCulture, $"--warmup {warmup}: a share between 0 and 1, both excluded."));
         errors.AddRange(SeriesFiles.CovariateErrors(parsed.GetValue(_covariates), configured: false));
+        var (zone, holidays) = _calendar.Read(parsed, errors);
         if (errors.Count > 0)
             return Terminal.Refuse(errors, "See streamlstm benchmark forecast --help.");
         var rows = new JsonArray();
@@ -48,7 +51,7 @@ internal sealed class BenchmarkForecastCommand : Command
             SeriesFiles data;
             try
             {
-                data = SeriesFiles.Read([file], parsed.GetValue(_columns), TimeZoneInfo.Utc, parsed.GetValue(_covariates));
+                data = SeriesFiles.Read([file], parsed.GetValue(_columns), zone, parsed.GetValue(_covariates));
             }
             catch (InvalidDataException e)
             {
@@ -57,8 +60,9 @@ internal sealed class BenchmarkForecastCommand : Command
 
             if (data.Rows.Count < 16 || data.Interval <= TimeSpan.Zero)
                 return Terminal.Refuse([$"{file}: {data.Rows.Count} usable readings are too few."], "See streamlstm benchmark forecast --help.");
-            var learning = await BacktestAsync(file, data, parsed, true, stopping);
-            var frozen = parsed.GetValue(_frozen) ? await BacktestAsync(file, data, parsed, false, stopping) : null;
+            var profile = data.ProfileFor(warmup, parsed.GetValue(_covariates)) with { Zone = zone, Holidays = holidays };
+            var learning = await BacktestAsync(file, data, profile, parsed, true, stopping);
+            var frozen = parsed.GetValue(_frozen) ? await BacktestAsync(file, data, profile, parsed, false, stopping) : null;
             for (var i = 0; i < learning.Count; i++)
             {
                 var row = Row(learning[i], frozen?[i]);
@@ -73,9 +77,9 @@ internal sealed class BenchmarkForecastCommand : Command
         return ExitCode.Ok;
     }
 
-    private async Task<IReadOnlyList<BacktestSeries>> BacktestAsync(FileInfo file, SeriesFiles data, ParseResult parsed, bool learning, CancellationToken stopping)
+    private async Task<IReadOnlyList<BacktestSeries>> BacktestAsync(FileInfo file, SeriesFiles data, Profile profile, ParseResult parsed, bool learning, CancellationToken stopping)
     {
-        var backtest = new Backtest(data.ProfileFor(parsed.GetValue(_warmup), parsed.GetValue(_covariates)), parsed.GetValue(_warmup), learning, parsed.GetValue(_seed));
+        var backtest = new Backtest(profile, parsed.GetValue(_warmup), learning, parsed.GetValue(_seed));
         using var meters = new SilentMeterFactory();
         return await Terminal.ProgressAsync(
             $"{file.Name}, {(learning ? "learning" : "frozen")}",

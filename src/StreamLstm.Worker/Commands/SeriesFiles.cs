@@ -1,9 +1,37 @@
+using System.CommandLine;
 using StreamLstm.Connectors.Files;
 using StreamLstm.Core.Forecasting;
+using StreamLstm.Runtime.Calendars;
 using StreamLstm.Runtime.Evaluation;
 using StreamLstm.Runtime.Profiles;
+using StreamLstm.Worker.Configuration;
 
 namespace StreamLstm.Worker.Commands;
+
+/// <summary>Options of evaluations that say which calendar the series live by.</summary>
+internal sealed class CalendarOptions
+{
+    private readonly Option<string?> _zone = new("--zone") { Description = "Zone of the series' days, and of times without an offset; UTC without it.", HelpName = "ZONE" };
+    private readonly Option<string[]> _holidays = new("--holidays") { Description = "Regions whose public holidays are like Sundays, such as AU-VIC.", AllowMultipleArgumentsPerToken = true, HelpName = "REGION" };
+    private readonly Option<string?> _file = new("--holiday-file") { Description = "CSV date,region,name with further holidays.", HelpName = "FILE" };
+
+    public Option[] All => [_zone, _holidays, _file];
+
+    /// <returns>Zone and holidays; what is wrong is added to the errors.</returns>
+    public (TimeZoneInfo Zone, HolidayCalendar? Holidays) Read(ParseResult parsed, List<string> errors, bool configured = false)
+    {
+        var given = parsed.GetValue(_zone);
+        var zone = TimeZoneInfo.Utc;
+        if (given is not null && !TimeZoneInfo.TryFindSystemTimeZoneById(given, out zone!))
+            errors.Add($"--zone {given}: a time zone such as Europe/Amsterdam.");
+        var found = new List<string>();
+        var holidays = HolidayFile.Read(parsed.GetValue(_holidays) ?? [], parsed.GetValue(_file), found);
+        errors.AddRange(found.Select(e => $"--holidays: {e}"));
+        if (configured && (given is not null || holidays is not null))
+            errors.Add("--zone and --holidays can't be used with --config.");
+        return (zone ?? TimeZoneInfo.Utc, holidays);
+    }
+}
 
 /// <summary>The readings of one or more files in time order, for evaluation.</summary>
 internal sealed record SeriesFiles(IReadOnlyList<BacktestRow> Rows, TimeSpan Interval, int Rejects, TabularShape Shape)

@@ -7,6 +7,7 @@ using StreamLstm.Connectors.Mqtt;
 using StreamLstm.Core.Forecasting;
 using StreamLstm.Core.Scoring;
 using StreamLstm.Core.Signals;
+using StreamLstm.Runtime.Calendars;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
 
@@ -168,6 +169,7 @@ public static class ConfigurationLoader
             ValidMin = node.OptionalNumber("ValidMin"),
             ValidMax = node.OptionalNumber("ValidMax"),
             Zone = node.Zone("Zone"),
+            Holidays = Holidays(node),
             AllowedLateness = node.Duration("AllowedLateness"),
             RepairHorizon = node.Duration("RepairHorizon"),
             SamplesPerFrame = node.Integer("SamplesPerFrame"),
@@ -223,9 +225,23 @@ public static class ConfigurationLoader
             node.Error("Outlooks", channel, "only a channel among the Covariates has a future that forecasts read.");
         if (profile.Season is { } season && season > TimeSpan.Zero && !IsWholeSeason(season, profile.Interval))
             node.Error("Season", Configuration.Duration.Format(season), $"two to {Runtime.Profiles.Profile.MostSeasonFrames} whole intervals, which are {Configuration.Duration.Format(profile.Interval)} each.");
+        if (profile.Holidays is not null && (!profile.HasDay || profile.Interval < TimeSpan.FromMinutes(5) || profile.Signal != SignalKind.None))
+            node.Error(node.Exists("Holidays") ? "Holidays" : "HolidayFile", null, "a holiday is a Sunday of the week, and this profile has no week: it needs Season day and an Interval of 5m to 12h that divides the day.");
         if (profile.ValidMin >= profile.ValidMax)
             node.Error("ValidMin", FormattableString.Invariant($"{profile.ValidMin}"), FormattableString.Invariant($"it must be less than ValidMax, which is {profile.ValidMax}."));
         return profile;
+    }
+
+    private static HolidayCalendar? Holidays(ConfigurationNode node)
+    {
+        var regions = node.List("Holidays");
+        var file = node.OptionalText("HolidayFile");
+        var errors = new List<string>();
+        var holidays = HolidayFile.Read(regions ?? [], file, errors);
+        var (name, given) = file is null ? ("Holidays", string.Join(", ", regions ?? [])) : ("HolidayFile", file);
+        foreach (var error in errors)
+            node.Error(name, given, error);
+        return holidays;
     }
 
     /// <summary>day, none or a duration.</summary>

@@ -69,7 +69,7 @@ internal sealed class SeriesRun
 
     public void Bridge(long frames)
     {
-        _model.Bridge(Record, frames, Phase(_frame));
+        _model.Bridge(Record, frames, _frame, Phase);
         _frame += frames;
     }
 

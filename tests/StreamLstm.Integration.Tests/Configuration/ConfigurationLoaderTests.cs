@@ -114,7 +114,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
             {"State":{"Directory":"/s"},
              "Engine":{"Shards":3,"MaxStreamsPartition":10,"MaxSoloStreamsPartition":4,"JournalMaxBytes":33554432,"KeepJournal":true,"Seed":7,"TrainingShare":0.25},
              "Http":{"Url":"http://localhost:9000","MetricsUrl":"http://0.0.0.0:9464","Token":"t"},
-             "Profiles":{"p":{"Select":"nl/*","Interval":"30m","Channels":"a, b","Covariates":"b","Season":"6h","Aggregation":"Sum","Counter":true,"Rollover":1000,"MaxRate":60,"Hold":"0s","Gaps":"zero","ValidMin":-1,"ValidMax":2.5,"Zone":"Europe/Berlin",
+             "Profiles":{"p":{"Select":"nl/*","Interval":"30m","Channels":"a, b","Covariates":"b","Season":"6h","Aggregation":"Sum","Counter":true,"Rollover":1000,"MaxRate":60,"Hold":"0s","Gaps":"zero","ValidMin":-1,"ValidMax":2.5,"Zone":"Europe/Berlin","Holidays":"DE-BY, plant","HolidayFile":"HOLIDAYS",
                "AllowedLateness":"1h","SamplesPerFrame":2,"MaxSamplesPerFrame":50,"MaxWait":"2h","MaxGapFrames":7,"HorizonSteps":48,"Quantiles":"0.1,0.5,0.9","HiddenSize":16,"Tier":"lean","Sensitivity":1,"Direction":"Below","MinDeviation":2,"MinRelativeDeviation":0.1,"ForecastEvery":0,"Explain":true,"Learning":false}},
              "Sources":{
                "m":{"Type":"mqtt","Broker":"mqtts://h:8884","ClientId":"c","Username":"u","Password":" p ","KeepAlive":"1m","Tls":{"CaFile":"ca","CertificateFile":"crt","KeyFile":"key"},
@@ -138,6 +138,9 @@ public sealed class ConfigurationLoaderTests : IDisposable
              "Metrics":{"PerStream":false,"MaxSeries":5,"OutputPrefix":"streamlstm_"},
              "Bridge":{"BootstrapServers":"b:9092","Topic":"t","TopicPrefix":"p","Client":{"sasl.password":"x"}}}
             """;
+        var holidays = Path.Combine(_folder, "holidays.csv");
+        File.WriteAllText(holidays, "date,region,name\n2026-02-17,plant,Carnival\n");
+        json = json.Replace("HOLIDAYS", holidays, StringComparison.Ordinal).Replace("\"Season\":\"6h\",", "\"Season\":\"day\",", StringComparison.Ordinal);
         var (settings, errors) = ConfigurationLoader.Load(Build(json), [], read);
         // All keys at once are read, though a bridge can't have all of these.
         Assert.Equal(2, errors.Count);
@@ -148,7 +151,9 @@ public sealed class ConfigurationLoaderTests : IDisposable
 
         Assert.Equal(new EngineConfiguration(3, 10, 4, 1 << 25, true, 7, 0.25), settings!.Engine);
         var profile = settings.Profiles[0];
-        Assert.Equal(("b", TimeSpan.FromHours(6), true), (Assert.Single(profile.Covariates), profile.Season, profile.Explain));
+        Assert.Equal(("b", null, true), (Assert.Single(profile.Covariates), profile.Season, profile.Explain));
+        Assert.Equal(14, profile.Holidays!.Of(2026).Count);
+        Assert.Contains(profile.Holidays.Of(2026), h => h == (new DateOnly(2026, 2, 17), "plant", "Carnival"));
         Assert.Equal((1.0, AlarmDirection.Below, 2.0, 0.1), (profile.Sensitivity, profile.Direction, profile.MinDeviation, profile.MinRelativeDeviation));
         Assert.Equal((1000.0, 60.0, TimeSpan.Zero, GapPolicy.Zero), (profile.Rollover, profile.MaxRate, profile.Hold, profile.Gaps));
         Assert.Equal((Aggregation.Sum, true, -1.0, 2.5, TimeSpan.FromHours(1)), (profile.Aggregation, profile.Counter, profile.ValidMin, profile.ValidMax, profile.AllowedLateness));
@@ -188,6 +193,19 @@ public sealed class ConfigurationLoaderTests : IDisposable
                 "StreamLstm:Profiles:d:Channels is \"1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13\": at most 12 for Signal ecg.",
             ],
             Invalid("""{"Profiles":{"a":{"Signal":"eeg"},"b":{"Signal":"ecg","Rate":50},"c":{"Rate":250},"d":{"Signal":"ecg","Rate":250,"Channels":"1,2,3,4,5,6,7,8,9,10,11,12,13"}}}"""));
+    }
+
+    [Theory]
+    [InlineData("""{"Holidays":"DE-XX"}""", "StreamLstm:Profiles:p:Holidays is \"DE-XX\": there are no rules for region \"DE-XX\"; rules are for AU, AU-NSW, AU-VIC, DE, ")]
+    [InlineData("""{"HolidayFile":"/nowhere/days.csv"}""", "StreamLstm:Profiles:p:HolidayFile is \"/nowhere/days.csv\": it can't be read: ")]
+    [InlineData("""{"HolidayFile":"FILE"}""", "line 2: \"3. Mai\" isn't a date such as 2026-12-25.")]
+    [InlineData("""{"Holidays":"DE","Season":"6h"}""", "StreamLstm:Profiles:p:Holidays: a holiday is a Sunday of the week, and this profile has no week: it needs Season day and an Interval of 5m to 12h that divides the day.")]
+    [InlineData("""{"Holidays":"DE","Interval":"1m"}""", "this profile has no week")]
+    public void Holidays_that_do_not_exist_or_have_no_week_to_be_in_are_refused(string profile, string problem)
+    {
+        var file = Path.Combine(_folder, "days.csv");
+        File.WriteAllText(file, "2026-05-01,DE,Tag der Arbeit\n3. Mai,DE,x\n");
+        Assert.Contains(problem, Assert.Single(Invalid("""{"Profiles":{"p":PROFILE}}""".Replace("PROFILE", profile).Replace("FILE\"}", file + "\"}"))), StringComparison.Ordinal);
     }
 
     [Fact]

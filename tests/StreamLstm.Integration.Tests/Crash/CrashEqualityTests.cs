@@ -36,7 +36,7 @@ public sealed class CrashEqualityTests
         var file = Path.Combine(harness.Folder, "meters.csv");
         await WriteFileAsync(file);
         // Frames wait for their samples for no longer than a restart takes, so ticks close some of them.
-        var profile = new JsonObject { ["MaxWait"] = "200ms", ["SamplesPerFrame"] = 0, ["RepairHorizon"] = "6h" };
+        var profile = new JsonObject { ["MaxWait"] = "200ms", ["SamplesPerFrame"] = 0, ["RepairHorizon"] = "6h", ["Zone"] = "Europe/Berlin", ["Holidays"] = "DE-BW" };
         var source = new JsonObject { ["file"] = new JsonObject { ["Type"] = "file", ["Path"] = file, ["Speed"] = 260_000 } };
         var config = harness.Configure("run", source, profile);
         var struck = await harness.KillRepeatedlyAsync(config, () => true);

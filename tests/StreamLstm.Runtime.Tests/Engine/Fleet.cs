@@ -1,11 +1,12 @@
 using StreamLstm.Core.Numerics;
+using StreamLstm.Runtime.Calendars;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Profiles;
 
 namespace StreamLstm.Runtime.Tests.Engine;
 
 /// <summary>
-/// A small fleet with everything in it that reality has: daily cycles with noise, gaps, some of which are filled hours later, late and repeated samples, spikes, a stream that
+/// A small fleet with everything in it that reality has: daily cycles with noise, holidays, days of 23 and 25 hours, gaps, some of which are filled hours later, late and repeated samples, spikes, a stream that
 /// falls silent, one that is born later, bad values, unknown streams, several channels. Quarter-hourly; arrival = event time + 1 s.
 /// </summary>
 internal static class Fleet
@@ -14,9 +15,15 @@ internal static class Fleet
 
     public static readonly IReadOnlyList<Profile> Profiles =
     [
-        new() { Name = "single", Select = "s/*", HiddenSize = 8, HorizonSteps = 8, MaxGapFrames = 2, ValidMin = -1000, ValidMax = 1000, AllowedLateness = TimeSpan.FromMinutes(15), SamplesPerFrame = 1, RepairHorizon = TimeSpan.FromHours(5) },
+        new() { Name = "single", Select = "s/*", HiddenSize = 8, HorizonSteps = 8, MaxGapFrames = 2, ValidMin = -1000, ValidMax = 1000, AllowedLateness = TimeSpan.FromMinutes(15), SamplesPerFrame = 1, RepairHorizon = TimeSpan.FromHours(5), Zone = Changing(), Holidays = HolidayCalendar.Create(["DE-BW"], ["2026-01-08,,Works outing"], []) },
         new() { Name = "multi", Select = "m/*", HiddenSize = 8, HorizonSteps = 8, MaxGapFrames = 2, Channels = ["a", "b", "c"], Covariates = ["c"], Outlooks = new Dictionary<string, string> { ["c"] = "outlook/c" }, Season = TimeSpan.FromHours(6), ForecastEvery = 4, Explain = true, RepairHorizon = TimeSpan.FromHours(6) },
     ];
+
+    /// <summary>Clocks go forward on the third day, and back on the fourth.</summary>
+    private static TimeZoneInfo Changing() => TimeZoneInfo.CreateCustomTimeZone(
+        "test", TimeSpan.FromHours(1), "test", "test", "test",
+        [TimeZoneInfo.AdjustmentRule.CreateAdjustmentRule(new DateTime(2000, 1, 1), new DateTime(2100, 1, 1), TimeSpan.FromHours(1),
+            TimeZoneInfo.TransitionTime.CreateFixedDateRule(new DateTime(1, 1, 1, 2, 0, 0), 1, 7), TimeZoneInfo.TransitionTime.CreateFixedDateRule(new DateTime(1, 1, 1, 3, 0, 0), 1, 8))]);
 
     public static TimeSpan Step { get; } = TimeSpan.FromMinutes(15);
 
