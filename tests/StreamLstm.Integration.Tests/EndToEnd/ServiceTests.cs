@@ -106,6 +106,31 @@ public sealed class ServiceTests : IDisposable
     }
 
     [Fact]
+    public async Task Metrics_count_samples_that_came_too_late_and_results_that_late_ones_revised()
+    {
+        var config = Configure(new JsonObject { ["push"] = new JsonObject { ["Type"] = "http" } }, [], profile: new JsonObject { ["SamplesPerFrame"] = 1, ["RepairHorizon"] = "1h" });
+        using var worker = WorkerProcess.Start("run", "--config", config);
+        await UntilReadyAsync(worker);
+        Assert.Contains("streamlstm_late_total 0\nstreamlstm_revisions_total 0", Two(await MetricsAsync()), StringComparison.Ordinal);
+        // The third interval is missing when the next three come; then it comes, and one that is older than the horizon.
+        foreach (var quarter in new[] { 20, 21, 23, 24, 25, 22, 1 })
+        {
+            var body = $"{{\"stream\":\"a\",\"time\":\"2026-01-05T{quarter / 4:00}:{15 * (quarter % 4):00}:00Z\",\"value\":{quarter}}}";
+            using var response = await _http.PostAsync($"http://127.0.0.1:{_port}/api/v1/ingest", new StringContent(body, Encoding.UTF8, "application/x-ndjson"), Cancel);
+            Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        }
+
+        await UntilAsync(async () => !Two(await MetricsAsync()).EndsWith(" 0", StringComparison.Ordinal), worker);
+        Assert.Equal("streamlstm_late_total 2\nstreamlstm_revisions_total 4", Two(await MetricsAsync()));
+        Assert.Equal(4, Lines().Count(l => l.Contains("\"revision\":1,", StringComparison.Ordinal)));
+        Assert.Contains("streamlstm_dead_letters_total{reason=\"late\"} 1", await MetricsAsync(), StringComparison.Ordinal);
+        Assert.Equal(0, await worker.TerminateAsync(TimeSpan.FromSeconds(30)));
+
+        Task<string> MetricsAsync() => _http.GetStringAsync($"http://127.0.0.1:{_port}/metrics", Cancel);
+        static string Two(string metrics) => string.Join('\n', metrics.Split('\n').Where(l => l.StartsWith("streamlstm_late_total", StringComparison.Ordinal) || l.StartsWith("streamlstm_revisions_total", StringComparison.Ordinal)).Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
     public async Task A_broker_that_is_absent_at_start_is_named_by_readyz_and_found_when_it_comes()
     {
         await using var broker = MosquittoServer.Create();
@@ -285,7 +310,7 @@ public sealed class ServiceTests : IDisposable
         }
     }
 
-    private string Configure(JsonObject sources, JsonObject sinks, JsonObject? engine = null)
+    private string Configure(JsonObject sources, JsonObject sinks, JsonObject? engine = null, JsonObject? profile = null)
     {
         sinks["archive"] = new JsonObject { ["Type"] = "file", ["Path"] = Results };
         var config = new JsonObject
@@ -295,7 +320,7 @@ public sealed class ServiceTests : IDisposable
                 ["State"] = new JsonObject { ["Directory"] = Path.Combine(_folder.FullName, "state") },
                 ["Engine"] = engine ?? [],
                 ["Http"] = new JsonObject { ["Url"] = $"http://127.0.0.1:{_port}" },
-                ["Profiles"] = new JsonObject { ["load"] = new JsonObject { ["SamplesPerFrame"] = 1 } },
+                ["Profiles"] = new JsonObject { ["load"] = profile ?? new JsonObject { ["SamplesPerFrame"] = 1 } },
                 ["Sources"] = sources,
                 ["Sinks"] = sinks,
             },
