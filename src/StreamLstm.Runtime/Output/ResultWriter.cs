@@ -34,6 +34,7 @@ internal sealed partial class ResultWriter : IDisposable
     ];
 
     private readonly JsonBytes _text = new();
+    private readonly JsonBytes _issued = new();
     private readonly ByteWriter _scratch = new();
     private readonly Dictionary<ProfileRuntime, ProfileText> _profiles = [];
     private readonly Utf8JsonWriter _json;
@@ -69,6 +70,34 @@ internal sealed partial class ResultWriter : IDisposable
             w.Bytes(",\"y\":null,\"yhat\":null,\"yhat_lower\":null,\"yhat_upper\":null"u8);
         w.Bytes(",\"anomaly_score\":"u8);
         JsonBytes.Number(w, score);
+        if (kind == AnomalyKind.None && !session.Episode.IsOpen && work is { Kind: FrameKind.Observed, Flags: FrameFlags.None } && scores[0].HasForecast)
+        {
+            w.Bytes(",\"anomaly\":false,\"severity\":\"none\",\"direction\":null,\"type\":null,\"episode\":null,\"imputed\":false,\"quality\":[]"u8);
+        }
+        else
+        {
+            Verdict(w, work, score, kind, direction);
+            Quality(w, work, scores[0].HasForecast);
+        }
+
+        if (profile.Channels > 1)
+            Channels(w, text, values, scores, shares, profile.Profile.Explain);
+        else if (profile.Profile.Explain)
+            Parts(w, scores[0]);
+        w.Bytes(",\"model_version\":"u8);
+        JsonBytes.Number(w, work.Version);
+        w.Bytes(",\"issued_at\":\""u8);
+        _issued.Time(w, work.Clock);
+        w.Bytes("\",\"forecast\":"u8);
+        if (forecasts.Length > 0)
+            Forecast(w, text, session, work.Frame + 1, forecasts, explainer);
+        else
+            w.Bytes("null"u8);
+        w.Bytes("}"u8);
+    }
+
+    private static void Verdict(ByteWriter w, in FrameWork work, float score, AnomalyKind kind, int direction)
+    {
         if (kind == AnomalyKind.None)
         {
             w.Bytes(",\"anomaly\":false,\"severity\":\"none\",\"direction\":null,\"type\":null"u8);
@@ -83,38 +112,21 @@ internal sealed partial class ResultWriter : IDisposable
             w.Bytes("\""u8);
         }
 
-        if (session.Episode.IsOpen)
+        if (work.Session.Episode.IsOpen)
         {
             w.Bytes(",\"episode\":\""u8);
-            w.Ascii(session.Episode.Id);
+            w.Ascii(work.Session.Episode.Id);
             w.Bytes("\""u8);
         }
         else
         {
             w.Bytes(",\"episode\":null"u8);
         }
-
-        w.Bytes(work.Kind == FrameKind.Imputed ? ",\"imputed\":true,\"quality\":["u8 : ",\"imputed\":false,\"quality\":["u8);
-        Quality(w, work, scores[0].HasForecast);
-        w.Bytes("]"u8);
-        if (profile.Channels > 1)
-            Channels(w, text, values, scores, shares, profile.Profile.Explain);
-        else if (profile.Profile.Explain)
-            Parts(w, scores[0]);
-        w.Bytes(",\"model_version\":"u8);
-        JsonBytes.Number(w, work.Version);
-        w.Bytes(",\"issued_at\":\""u8);
-        _text.Time(w, work.Clock);
-        w.Bytes("\",\"forecast\":"u8);
-        if (forecasts.Length > 0)
-            Forecast(w, text, session, work.Frame + 1, forecasts, explainer);
-        else
-            w.Bytes("null"u8);
-        w.Bytes("}"u8);
     }
 
     private static void Quality(ByteWriter w, in FrameWork work, bool hasForecast)
     {
+        w.Bytes(work.Kind == FrameKind.Imputed ? ",\"imputed\":true,\"quality\":["u8 : ",\"imputed\":false,\"quality\":["u8);
         var first = true;
         if (work.Kind == FrameKind.Stale)
             Name(w, "\"stale\""u8, ref first);
@@ -124,13 +136,13 @@ internal sealed partial class ResultWriter : IDisposable
             Name(w, "\"withdrawn\""u8, ref first);
         else if (!hasForecast)
             Name(w, "\"cold\""u8, ref first);
-        if (work.Flags == FrameFlags.None)
-            return;
         foreach (var (flag, name) in QualityNames)
         {
             if ((work.Flags & flag) != 0)
                 Name(w, name, ref first);
         }
+
+        w.Bytes("]"u8);
 
         static void Name(ByteWriter w, ReadOnlySpan<byte> name, ref bool first)
         {
@@ -235,12 +247,14 @@ internal sealed partial class ResultWriter : IDisposable
             return;
         }
 
+        // More digits than that are noise: the networks compute in single precision.
+        var decimals = JsonBytes.DecimalsFor(score.Upper - score.Lower);
         w.Bytes(",\"yhat\":"u8);
-        JsonBytes.NumberOrNull(w, score.Expected);
+        JsonBytes.Rounded(w, score.Expected, decimals);
         w.Bytes(",\"yhat_lower\":"u8);
-        JsonBytes.NumberOrNull(w, score.Lower);
+        JsonBytes.Rounded(w, score.Lower, decimals);
         w.Bytes(",\"yhat_upper\":"u8);
-        JsonBytes.NumberOrNull(w, score.Upper);
+        JsonBytes.Rounded(w, score.Upper, decimals);
     }
 
     private static void Parts(ByteWriter w, in FrameScore score)

@@ -60,9 +60,10 @@ internal sealed class ByteWriter : IBufferWriter<byte>
 
     public void String(string v)
     {
-        var n = Encoding.UTF8.GetByteCount(v);
+        Grow(4 + Encoding.UTF8.GetMaxByteCount(v.Length));
+        var n = Encoding.UTF8.GetBytes(v, _buffer.AsSpan(Length + 4));
         Int32(n);
-        Encoding.UTF8.GetBytes(v, Reserve(n));
+        Length += n;
     }
 
     public void Floats(ReadOnlySpan<float> v) => Bytes(MemoryMarshal.AsBytes(v));
