@@ -1,4 +1,5 @@
 using System.Globalization;
+using StreamLstm.Runtime.Profiles;
 
 namespace StreamLstm.Benchmarks;
 
@@ -9,23 +10,27 @@ internal static class DurabilityCommand
     {
         var folder = options.GetValueOrDefault("--folder", Path.GetTempPath());
         int Number(string name, int otherwise) => options.TryGetValue(name, out var text) ? int.Parse(text, CultureInfo.InvariantCulture) : otherwise;
+        Profile ProfileOf(int perFrame) => options.GetValueOrDefault("--profile", "lean") == "lean" ? DurabilityBenchmark.Lean(perFrame) : DurabilityBenchmark.Default(perFrame);
         var part = options.GetValueOrDefault("--part", "files");
         switch (part)
         {
             case "files":
-                var rows = new List<FileRow>();
                 var perFrame = Number("--per-frame", 1);
-                var profile = options.GetValueOrDefault("--profile", "lean") == "lean" ? DurabilityBenchmark.Lean(perFrame) : DurabilityBenchmark.Default(perFrame);
-                var row = await DurabilityBenchmark.FilesAsync(profile, folder, Number("--streams", 10_000), Number("--frames", 100), perFrame, Number("--shards", 2));
-                rows.Add(row);
+                var row = await DurabilityBenchmark.FilesAsync(
+                    ProfileOf(perFrame), folder, Number("--streams", 10_000), Number("--frames", 300), perFrame, Number("--shards", 2), Number("--rate", 0));
                 Console.WriteLine(FormattableString.Invariant(
-                    $"{row.Profile} {row.SamplesPerFrame}/frame {row.Streams} streams {row.Shards} shards: {row.SamplesPerS:F0} samples/s, {row.ResultsPerS:F0} results/s, {row.CpuMicrosPerSample:F2} µs CPU and {row.BytesAllocatedPerSample:F0} B allocated per sample, {row.ResultBytesPerSample:F0} B of results"));
-                write(rows);
+                    $"{row.Profile} {row.SamplesPerFrame}/frame {row.Streams} streams {row.Shards} shards{(row.Rate > 0 ? $" at {row.Rate}/s" : "")}: {row.SamplesPerS:F0} samples/s ({row.SecondHalfPerS:F0} in the second half), {row.ResultsPerS:F0} results/s, {row.SamplesPerSAndCore:F0} values/s per core ({row.CpuMicrosPerSample:F2} µs), {row.JournalFlushesPerS:F1} journal fsyncs/s, read to result in the file {row.P50Ms:F1} ms (median), {row.P99Ms:F1} (p99)"));
+                Console.WriteLine(FormattableString.Invariant(
+                    $"  {row.BytesAllocatedPerSample:F0} B allocated per sample, {row.BytesPerResult:F0} B per result, {row.BytesWrittenPerSample:F0} B written per sample = {row.BytesWrittenPerS / 1e6:F0} MB/s; the disk alone: {row.Disk}"));
+                write(new[] { row });
                 return 0;
             case "mqtt":
-                var mqtt = await MqttBenchmark.RunAsync(folder, Number("--streams", 2000), Number("--samples", 300_000), Number("--inflight", 1000), Number("--rate", 0));
+                var mqtt = await MqttBenchmark.RunAsync(
+                    ProfileOf(1), folder, Number("--streams", 2000), Number("--samples", 600_000), Number("--inflight", 1000), Number("--rate", 0), Number("--warm-up", 5), Number("--seconds", 15));
                 Console.WriteLine(FormattableString.Invariant(
-                    $"mqtt {mqtt.Streams} streams, max_inflight_messages {mqtt.MaxInflightMessages}, rate {mqtt.Rate}: {mqtt.SamplesPerS:F0} samples/s, publication after {mqtt.P50Ms:F1} ms (median), {mqtt.P99Ms:F1} (p99), {mqtt.MaxMs:F1} (max)"));
+                    $"mqtt {mqtt.Profile} {mqtt.Streams} streams, max_inflight_messages {mqtt.MaxInflightMessages}, rate {mqtt.Rate}: {mqtt.SamplesPerS:F0} samples/s, publication after {mqtt.P50Ms:F1} ms (median), {mqtt.P99Ms:F1} (p99), {mqtt.MaxMs:F1} (max); the {mqtt.WarmUpSeconds:F0} s before that {mqtt.ColdP50Ms:F1}, {mqtt.ColdP99Ms:F1}, {mqtt.ColdMaxMs:F1}"));
+                Console.WriteLine(FormattableString.Invariant(
+                    $"  {mqtt.SamplesPerSAndCore:F0} values/s per core of the worker, {mqtt.JournalFlushesPerS:F0} journal fsyncs/s; the disk alone: {mqtt.Disk}"));
                 write(mqtt);
                 return 0;
             case "publish":

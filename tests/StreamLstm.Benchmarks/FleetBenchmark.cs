@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Diagnostics.Metrics;
 using System.Globalization;
 using Microsoft.Extensions.Logging.Abstractions;
 using StreamLstm.Runtime;
@@ -157,40 +156,6 @@ internal static class FleetBenchmark
         public ValueTask<SinkMark> PublishAsync(long commit, IReadOnlyList<OutputRecord> records, CancellationToken cancellationToken) => ValueTask.FromResult(new SinkMark(commit, 0));
 
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;
-    }
-
-    /// <summary>All that the engine's histograms were told, in milliseconds.</summary>
-    private sealed class Durations : IDisposable
-    {
-        private readonly MeterListener _listener = new();
-        private readonly Dictionary<string, List<double>> _values = [];
-
-        public Durations(Meters meters)
-        {
-            _listener.InstrumentPublished = (instrument, listener) =>
-            {
-                if (instrument is Histogram<double> && meters.Owns(instrument.Meter))
-                    listener.EnableMeasurementEvents(instrument);
-            };
-            _listener.SetMeasurementEventCallback<double>((instrument, value, _, _) =>
-            {
-                lock (_values)
-                {
-                    if (!_values.TryGetValue(instrument.Name, out var list))
-                        _values.Add(instrument.Name, list = []);
-                    list.Add(1000 * value);
-                }
-            });
-            _listener.Start();
-        }
-
-        public double[] Of(string instrument)
-        {
-            lock (_values)
-                return _values.TryGetValue(instrument, out var list) ? [.. list.Order()] : [];
-        }
-
-        public void Dispose() => _listener.Dispose();
     }
 }
 

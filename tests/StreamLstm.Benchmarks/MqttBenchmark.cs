@@ -11,6 +11,7 @@ using StreamLstm.Connectors.Mqtt;
 using StreamLstm.Runtime;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Output;
+using StreamLstm.Runtime.Profiles;
 
 namespace StreamLstm.Benchmarks;
 
@@ -25,9 +26,14 @@ internal static class MqttBenchmark
 
     /// <param name="folder">Where state, results and the broker's files lie.</param>
     /// <param name="inFlight">mosquitto's <c>max_inflight_messages</c>; its default is 20.</param>
+    /// <param name="samples">How many, where <paramref name="rate"/> is 0.</param>
     /// <param name="rate">Samples per second, 0 = as many as go.</param>
-    public static async Task<MqttRow> RunAsync(string folder, int streams, int samples, int inFlight, int rate)
+    /// <param name="warmUp">Seconds that are reported on their own: code is compiled, files begin.</param>
+    /// <param name="seconds">How long it goes on after that at a rate.</param>
+    public static async Task<MqttRow> RunAsync(Profile profile, string folder, int streams, int samples, int inFlight, int rate, int warmUp, int seconds)
     {
+        if (rate > 0)
+            samples = rate * (warmUp + seconds);
         var path = Directory.CreateDirectory(Path.Combine(folder, "streamlstm-mqtt-" + Guid.NewGuid().ToString("N")[..8])).FullName;
         var port = FreePort();
         Process? broker = null, publisher = null;
@@ -46,11 +52,13 @@ internal static class MqttBenchmark
                 """);
             broker = Process.Start(new ProcessStartInfo(File.Exists("/usr/sbin/mosquitto") ? "/usr/sbin/mosquitto" : "mosquitto", ["-c", config]))!;
             await UntilListeningAsync(port);
+            var disk = DiskProbe.Run(path);
             await using var files = new FileSink(new FileSinkSettings { Name = "results", Path = Path.Combine(path, "results.ndjson") }, TimeProvider.System, NullLogger<FileSink>.Instance);
             var local = new ArrivalSink(streams, samples);
             using var meters = new Meters();
-            var settings = new EngineSettings { StateDirectory = Path.Combine(path, "state"), Profiles = [DurabilityBenchmark.Lean()], Shards = 1, MaxStreamsPerPartition = streams };
-            await using var engine = new Engine(settings, [files, local], TimeProvider.System, NullLoggerFactory.Instance, meters) { Learning = false };
+            using var durations = new Durations(meters);
+            var settings = new EngineSettings { StateDirectory = Path.Combine(path, "state"), Profiles = [profile], Shards = 1, MaxStreamsPerPartition = streams };
+            await using var engine = new Engine(settings, [files, local], TimeProvider.System, NullLoggerFactory.Instance, meters) { Learning = profile.Learning };
             await engine.StartAsync();
             var source = new MqttSource(new MqttSourceSettings { Name = "bus", Host = "127.0.0.1", Port = port, ClientId = "bench" }, Decoder(), NullLogger<MqttSource>.Instance);
             using var stop = new CancellationTokenSource();
@@ -59,14 +67,26 @@ internal static class MqttBenchmark
                 await Task.Delay(10);
             await Task.Delay(300);
             var sent = Path.Combine(path, "sent.bin");
+            var usage = new Usage();
             publisher = Process.Start(new ProcessStartInfo(
                 "dotnet",
                 [typeof(MqttBenchmark).Assembly.Location, "durability", "--part", "publish", "--port", Text(port), "--streams", Text(streams), "--samples", Text(samples), "--rate", Text(rate), "--sent", sent]))!;
             await local.All.Task.WaitAsync(TimeSpan.FromMinutes(5));
+            var processor = usage.ProcessorSeconds;
             await publisher.WaitForExitAsync();
             await stop.CancelAsync();
             await running;
-            return Row(await File.ReadAllBytesAsync(sent), local.At, streams, samples, inFlight, rate);
+            var flushes = durations.Of("streamlstm_journal_flush_duration_seconds").Length;
+            return Row(await File.ReadAllBytesAsync(sent), local.At, warmUp) with
+            {
+                Profile = profile.Name,
+                Streams = streams,
+                MaxInflightMessages = inFlight,
+                Rate = rate,
+                SamplesPerSAndCore = samples / processor,
+                JournalFlushesPerS = flushes / ((local.At.Max() - local.At.Min()) / 1e6),
+                Disk = disk,
+            };
         }
         finally
         {
@@ -115,22 +135,29 @@ internal static class MqttBenchmark
         await File.WriteAllBytesAsync(sentFile, sent);
     }
 
-    private static MqttRow Row(byte[] sent, long[] at, int streams, int samples, int inFlight, int rate)
+    private static MqttRow Row(byte[] sent, long[] at, int warmUp)
     {
-        // The first quarter warms up.
-        var from = samples / 4;
-        var latencies = new double[samples - from];
-        for (var i = from; i < samples; i++)
-            latencies[i - from] = (at[i] - BinaryPrimitives.ReadInt64LittleEndian(sent.AsSpan(8 * i))) / 1e3;
-        if (Environment.GetEnvironmentVariable("BENCH_TRACE") is not null)
+        var sentAt = new long[at.Length];
+        for (var i = 0; i < at.Length; i++)
+            sentAt[i] = BinaryPrimitives.ReadInt64LittleEndian(sent.AsSpan(8 * i));
+        var from = Array.FindIndex(sentAt, t => t >= sentAt[0] + (warmUp * 1_000_000L));
+        if (from < 0 || from > at.Length * 3 / 4)
+            throw new InvalidOperationException($"All was sent within {(sentAt[^1] - sentAt[0]) / 1e6:F1} s; too little is left after a warm-up of {warmUp} s.");
+        var latencies = Enumerable.Range(0, at.Length).Select(i => (at[i] - sentAt[i]) / 1e3).ToArray();
+        var cold = latencies[..from].Order().ToArray();
+        var steady = latencies[from..].Order().ToArray();
+        return new MqttRow
         {
-            for (var b = 0; b < latencies.Length; b += rate > 0 ? rate / 10 : 5000)
-                Console.WriteLine($"{b} {latencies[b]:F1} max {latencies.Skip(b).Take(Math.Max(1, rate / 10)).Max():F1}");
-        }
-
-        Array.Sort(latencies);
-        var span = (at.Max() - at[from]) / 1e6;
-        return new MqttRow(streams, inFlight, rate, samples, (samples - from) / span, latencies[latencies.Length / 2], latencies[latencies.Length * 99 / 100], latencies[^1]);
+            Samples = at.Length,
+            WarmUpSeconds = warmUp,
+            SamplesPerS = steady.Length / ((at.Max() - sentAt[from]) / 1e6),
+            P50Ms = steady[steady.Length / 2],
+            P99Ms = steady[steady.Length * 99 / 100],
+            MaxMs = steady[^1],
+            ColdP50Ms = cold[cold.Length / 2],
+            ColdP99Ms = cold[cold.Length * 99 / 100],
+            ColdMaxMs = cold[^1],
+        };
     }
 
     private static BindingDecoder Decoder()
@@ -213,4 +240,41 @@ internal static class MqttBenchmark
     }
 }
 
-internal sealed record MqttRow(int Streams, int MaxInflightMessages, int Rate, int Samples, double SamplesPerS, double P50Ms, double P99Ms, double MaxMs);
+internal sealed record MqttRow
+{
+    public string Profile { get; init; } = "";
+
+    public int Streams { get; init; }
+
+    public int MaxInflightMessages { get; init; }
+
+    /// <summary>Samples per second that are sent; 0 = as many as go.</summary>
+    public int Rate { get; init; }
+
+    public int Samples { get; init; }
+
+    public double SamplesPerS { get; init; }
+
+    /// <summary>From handing the sample to the publisher's client to its result in a sink here, behind the commit.</summary>
+    public double P50Ms { get; init; }
+
+    public double P99Ms { get; init; }
+
+    public double MaxMs { get; init; }
+
+    /// <summary>The seconds before, of which the following three tell.</summary>
+    public double WarmUpSeconds { get; init; }
+
+    public double ColdP50Ms { get; init; }
+
+    public double ColdP99Ms { get; init; }
+
+    public double ColdMaxMs { get; init; }
+
+    /// <summary>Samples, each of one value, per second of the worker's processor time; the broker and the publisher have their own.</summary>
+    public double SamplesPerSAndCore { get; init; }
+
+    public double JournalFlushesPerS { get; init; }
+
+    public DiskRow? Disk { get; init; }
+}

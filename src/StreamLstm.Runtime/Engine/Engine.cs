@@ -148,7 +148,7 @@ public sealed partial class Engine : IAsyncDisposable
         _trainingLog = new TrainingLog(Path.Combine(_settings.StateDirectory, "training"));
         _stateLog = new StateLog.StateLog(Path.Combine(_settings.StateDirectory, "state"), _settings.StateSegmentBytes);
         _outlooks = new OutlookStore(Path.Combine(_settings.StateDirectory, "outlooks"));
-        _journal = new Journal.Journal(Path.Combine(_settings.StateDirectory, "journal"), _clock, _settings.Journal) { OnWaits = JournalWaits };
+        _journal = new Journal.Journal(Path.Combine(_settings.StateDirectory, "journal"), _clock, _settings.Journal) { OnWaits = JournalWaits, OnFlush = _metrics.JournalFlushDuration.Record };
         _shards = [.. Enumerable.Range(0, _settings.Shards).Select(i => new Shard(i, _settings.Shards, _settings, _profiles, _models))];
         var streams = 0;
         if (await RestoreShardsAsync() is var (header, restored))

@@ -26,6 +26,7 @@ internal sealed class EngineMetrics
         _rounds = meter.CreateCounter<long>("streamlstm_training_rounds", description: "Training rounds by outcome.");
         _promotions = meter.CreateCounter<long>("streamlstm_promotions", description: "Model versions put into service.");
         StepDuration = meter.CreateHistogram("streamlstm_step_duration_seconds", "s", "Time to align, score, learn and forecast one batch.", advice: Durations);
+        JournalFlushDuration = meter.CreateHistogram("streamlstm_journal_flush_duration_seconds", "s", "Time to make a group of appends to the journal durable.", advice: Durations);
         CommitDuration = meter.CreateHistogram("streamlstm_commit_duration_seconds", "s", "Time to make one commit durable.", advice: Durations);
         CommitWait = meter.CreateHistogram("streamlstm_commit_wait_seconds", "s", "Time a finished batch waited for the commits before it; the shards stand still meanwhile.", advice: Durations);
         EndToEnd = meter.CreateHistogram("streamlstm_end_to_end_latency_seconds", "s", "Arrival of a batch's newest sample to its commit.", advice: Durations);
@@ -55,6 +56,8 @@ internal sealed class EngineMetrics
     }
 
     public Histogram<double> StepDuration { get; }
+
+    public Histogram<double> JournalFlushDuration { get; }
 
     public Histogram<double> CommitDuration { get; }
 

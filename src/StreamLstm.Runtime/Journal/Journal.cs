@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Threading.Channels;
 using Microsoft.Win32.SafeHandles;
 using StreamLstm.Runtime.Ingress;
@@ -77,6 +78,9 @@ internal sealed class Journal : IIngress, IAsyncDisposable
 
     /// <summary>Told why the writer waits for room, and whether that is news; null once it goes on.</summary>
     public Action<string?, bool>? OnWaits { get; init; }
+
+    /// <summary>Told how many seconds each flush took that made a group of appends durable.</summary>
+    public Action<double>? OnFlush { get; init; }
 
     private bool IsFull => Durable - Volatile.Read(ref _consumed) > _maxBacklogBytes;
 
@@ -274,7 +278,9 @@ internal sealed class Journal : IIngress, IAsyncDisposable
     {
         foreach (var request in group)
             _log.Stage(request.Bytes.Written);
+        var started = Stopwatch.GetTimestamp();
         _log.Flush();
+        OnFlush?.Invoke(Stopwatch.GetElapsedTime(started).TotalSeconds);
     }
 
     private static void Signal(SemaphoreSlim signal)
