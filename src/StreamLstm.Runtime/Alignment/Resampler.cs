@@ -11,9 +11,9 @@ namespace StreamLstm.Runtime.Alignment;
 /// changes only) lets the last reading last that long into later intervals; without it the first reading also stands for the part of
 /// its interval before it.</item>
 /// <item>A register's curve is taken as straight between two readings, so each interval gets the increase that falls into it, and
-/// nothing counted is lost or doubled: Σ value · coverage over the intervals + <see cref="Unplaced"/> = what the register counted.</item>
+/// nothing counted is lost or doubled: Σ value · coverage over the intervals + <see cref="LastReading.Unplaced"/> = what the register counted.</item>
 /// </list>
-/// An interval of which less than half is covered is missing.
+/// An interval of which less than half is covered is missing. Holds no stream's state: that is a <see cref="LastReading"/> per channel.
 /// </summary>
 internal sealed class Resampler
 {
@@ -24,7 +24,6 @@ internal sealed class Resampler
     private readonly long _interval;
     private readonly long _hold;
     private readonly long _maxGap;
-    private readonly Channel[] _channels;
 
     public Resampler(Profile profile)
     {
@@ -32,8 +31,6 @@ internal sealed class Resampler
         _interval = (long)profile.Interval.TotalMicroseconds;
         _hold = (long)profile.Hold.TotalMicroseconds;
         _maxGap = (profile.MaxGapFrames + 1) * _interval;
-        _channels = new Channel[profile.Channels.Count];
-        Array.Fill(_channels, new Channel { Time = None, Value = double.NaN });
     }
 
     private enum Step
@@ -46,25 +43,11 @@ internal sealed class Resampler
         Gap,
     }
 
-    private struct Channel
-    {
-        /// <summary>Event time of the last reading before the interval to be closed next, or None.</summary>
-        public long Time;
-
-        public double Value;
-
-        /// <summary>What a register has counted that no closed interval contains.</summary>
-        public double Unplaced;
-    }
-
-    /// <summary>What the register of a channel has counted so far that no closed interval contains: gaps, and readings that came too late.</summary>
-    public double Unplaced(int channel) => _channels[channel].Unplaced;
-
     /// <summary>Whether a reading of a register is a small fall that will be ignored; of profiles with one channel.</summary>
-    public bool IsDip(Bucket bucket, int at, double value, List<Bucket> open)
+    public bool IsDip(ReadOnlySpan<LastReading> channels, Bucket bucket, int at, double value, List<Bucket> open)
     {
         var i = open.IndexOf(bucket);
-        var previous = at > 0 ? bucket.Values[at - 1] : i > 0 && open[i - 1].Values.Count > 0 ? open[i - 1].Values[^1] : _channels[0].Value;
+        var previous = at > 0 ? bucket.Values[at - 1] : i > 0 && open[i - 1].Values.Count > 0 ? open[i - 1].Values[^1] : channels[0].Value;
         return IsNoise(previous, value) && !IsRollover(previous, value);
     }
 
@@ -72,17 +55,18 @@ internal sealed class Resampler
     /// Values [D] of one interval, NaN = missing. Intervals are closed in order; <paramref name="open"/> holds the readings of this one
     /// (first, if it has any) and of later ones.
     /// </summary>
+    /// <param name="channels">[D]: the latest reading before the interval, moved on.</param>
     /// <param name="known">Event time up to which readings are complete; a register's later ones are not looked at.</param>
     /// <param name="coverage">[D]: the part of the interval that the readings tell something about, 0 … 1.</param>
-    public FrameFlags Close(long frame, List<Bucket> open, long known, Span<double> values, Span<double> coverage)
+    public FrameFlags Close(Span<LastReading> channels, long frame, List<Bucket> open, long known, Span<double> values, Span<double> coverage)
     {
         var own = open.Count > 0 && open[0].Frame == frame ? open[0] : null;
         var flags = own is { Faulty: true } ? FrameFlags.SensorFault : FrameFlags.None;
         for (var c = 0; c < values.Length; c++)
         {
             flags |= _profile.Counter
-                ? Register(c, frame * _interval, own, open, known, out values[c], out coverage[c])
-                : Gauge(c, frame * _interval, own, out values[c], out coverage[c]);
+                ? Register(channels, c, frame * _interval, own, open, known, out values[c], out coverage[c])
+                : Gauge(channels, c, frame * _interval, own, out values[c], out coverage[c]);
         }
 
         return flags;
@@ -92,19 +76,19 @@ internal sealed class Resampler
     /// Whether all that an interval needs is known: of a register also the first reading after it, for every channel that has been read
     /// lately enough to be shared out with it.
     /// </summary>
-    public bool IsReady(long frame, List<Bucket> open, long known)
+    public bool IsReady(ReadOnlySpan<LastReading> channels, long frame, List<Bucket> open, long known)
     {
         var end = (frame + 1) * _interval;
         if (known < end)
             return false;
-        for (var c = 0; _profile.Counter && c < _channels.Length; c++)
+        for (var c = 0; _profile.Counter && c < channels.Length; c++)
         {
-            var (before, closed) = (_channels[c], false);
+            var (before, closed) = (channels[c], false);
             foreach (var bucket in CollectionsMarshal.AsSpan(open))
             {
                 for (var i = 0; i < bucket.Times.Count && bucket.Times[i] <= known && !closed; i++)
                 {
-                    var (t, v) = (bucket.Times[i], bucket.Values[(i * _channels.Length) + c]);
+                    var (t, v) = (bucket.Times[i], bucket.Values[(i * channels.Length) + c]);
                     if (double.IsNaN(v) || (before.Time != None && Judge(before, t, v) == Step.Ignored))
                         continue;
                     closed = t >= end;
@@ -119,10 +103,10 @@ internal sealed class Resampler
         return true;
     }
 
-    public void Write(ByteWriter w)
+    public static void Write(ReadOnlySpan<LastReading> channels, ByteWriter w)
     {
-        w.Byte((byte)_channels.Length);
-        foreach (ref readonly var channel in _channels.AsSpan())
+        w.Byte((byte)channels.Length);
+        foreach (ref readonly var channel in channels)
         {
             w.Int64(channel.Time);
             w.Double(channel.Value);
@@ -130,22 +114,22 @@ internal sealed class Resampler
         }
     }
 
-    public void Read(ref ByteReader r)
+    public void Read(Span<LastReading> channels, ref ByteReader r)
     {
         var d = r.Byte();
-        if (d != _channels.Length)
-            throw new CorruptLogException($"Stored state has {d} channels; profile {_profile.Name} has {_channels.Length}. Reset the state or restore the profile.");
+        if (d != channels.Length)
+            throw new CorruptLogException($"Stored state has {d} channels; profile {_profile.Name} has {channels.Length}. Reset the state or restore the profile.");
         for (var c = 0; c < d; c++)
-            _channels[c] = new Channel { Time = r.Int64(), Value = r.Double(), Unplaced = r.Double() };
+            (channels[c].Time, channels[c].Value, channels[c].Unplaced) = (r.Int64(), r.Double(), r.Double());
     }
 
-    private FrameFlags Gauge(int c, long start, Bucket? own, out double value, out double coverage)
+    private FrameFlags Gauge(Span<LastReading> channels, int c, long start, Bucket? own, out double value, out double coverage)
     {
         var end = start + _interval;
-        ref var channel = ref _channels[c];
+        ref var channel = ref channels[c];
         var times = own is null ? default : CollectionsMarshal.AsSpan(own.Times);
         var readings = own is null ? default : CollectionsMarshal.AsSpan(own.Values);
-        var d = _channels.Length;
+        var d = channels.Length;
 
         var carried = channel.Time != None && _hold > 0 ? Math.Min(end, channel.Time + _hold) - start : 0;
         var mean = new WeightedMean();
@@ -189,11 +173,11 @@ internal sealed class Resampler
         return n == 0 ? FrameFlags.Held : coverage < 1 && _profile.Aggregation == Aggregation.Mean ? FrameFlags.Partial : FrameFlags.None;
     }
 
-    private FrameFlags Register(int c, long start, Bucket? own, List<Bucket> open, long known, out double value, out double coverage)
+    private FrameFlags Register(Span<LastReading> channels, int c, long start, Bucket? own, List<Bucket> open, long known, out double value, out double coverage)
     {
         var end = start + _interval;
-        var d = _channels.Length;
-        ref var channel = ref _channels[c];
+        var d = channels.Length;
+        ref var channel = ref channels[c];
         var (covered, placed, inside) = (0L, 0.0, 0);
         var flags = FrameFlags.None;
         var (done, closed) = (false, false);
@@ -262,7 +246,7 @@ internal sealed class Resampler
     /// A fall below 90 % of the reading before is a reset, a smaller one is noise; a fall from the top tenth of the register's range to the
     /// lowest is its rollover.
     /// </summary>
-    private Step Judge(in Channel before, long time, double v)
+    private Step Judge(in LastReading before, long time, double v)
     {
         if (v < 0)
             return Step.Ignored;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using StreamLstm.Runtime.Profiles;
 using StreamLstm.Runtime.Storage;
 
@@ -57,29 +58,42 @@ internal interface IFrameReceiver
 /// their end, or they hold the expected number of samples, or the stream stays silent for longer than its profile waits. Samples of an
 /// open interval are kept and aggregated in time order, so the arrival order inside the allowed lateness can't change a bit.
 /// Silence is measured in arrival time from the stream's own lag (arrival − event time), so replayed history isn't mistaken for silence.
+/// There are up to millions of them: one object, and no more for a stream of one channel without an open interval.
 /// </summary>
-/// <param name="spare">Buckets that nobody uses, shared by the streams of a shard: most streams have none open most of the time.</param>
-internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null)
+internal sealed class StreamAligner
 {
-    private const int MostSpare = 1024;
-    private const int LargestSpare = 64;
     private const int RecentTimes = 8;
     private const long None = long.MinValue;
 
-    private readonly long _interval = (long)profile.Interval.TotalMicroseconds;
-    private readonly List<Bucket> _open = [];
-    private readonly long[] _recent = new long[RecentTimes];
-    private readonly Resampler _resampler = new(profile);
-    private readonly double[] _frameValues = new double[profile.Channels.Count];
-    private readonly double[] _coverage = new double[profile.Channels.Count];
+    /// <summary>Of every stream without an open interval; nothing is ever put into it.</summary>
+    private static readonly List<Bucket> s_nothingOpen = [];
 
-    /// <summary>[D] latest value of each channel, for profiles that fill gaps with it.</summary>
-    private readonly double[] _latest = [.. Enumerable.Repeat(double.NaN, profile.Channels.Count)];
-    private int _recentCount;
+    private readonly AlignerWorkspace _shared;
+    private readonly LastReading[]? _many;
+    private List<Bucket> _open = s_nothingOpen;
+    private LastReading _one = LastReading.None;
+    private Recent _recent;
     private long _newest = None;
     private long _newestArrival;
     private long _lastClosed = None;
     private int _gap;
+    private byte _recentCount;
+
+    public StreamAligner(AlignerWorkspace shared)
+    {
+        _shared = shared;
+        var d = shared.Profile.Channels.Count;
+        if (d == 1)
+            return;
+        _many = new LastReading[d];
+        Array.Fill(_many, LastReading.None);
+    }
+
+    /// <summary>A stream by itself.</summary>
+    public StreamAligner(Profile profile)
+        : this(new AlignerWorkspace(profile))
+    {
+    }
 
     public bool IsStale { get; private set; }
 
@@ -89,14 +103,14 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
     /// <summary>The frame that was closed last, or long.MinValue.</summary>
     public long LastClosed => _lastClosed;
 
-    public long FrameOf(long eventTime) => FloorDiv(eventTime, _interval);
+    public long FrameOf(long eventTime) => FloorDiv(eventTime, _shared.Interval);
 
     /// <summary>
     /// Whether what was closed would be another if this sample had come in order: its interval is closed, or it is a register's reading
     /// before one that has closed a curve.
     /// </summary>
     public bool IsBehind(long eventTime) =>
-        _lastClosed != None && (FrameOf(eventTime) <= _lastClosed || (profile.Counter && eventTime < _newest - (long)profile.AllowedLateness.TotalMicroseconds));
+        _lastClosed != None && (FrameOf(eventTime) <= _lastClosed || (_shared.Profile.Counter && eventTime < _newest - _shared.AllowedLateness));
 
     /// <summary>
     /// Arrival time at which silence closes the next frame, or long.MaxValue.
@@ -107,7 +121,7 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
         {
             if (_newest == None || (IsStale && _open.Count == 0))
                 return long.MaxValue;
-            return _newestArrival + ((Next + 1) * _interval) - _newest + (long)profile.MaxWait.TotalMicroseconds;
+            return _newestArrival + ((Next + 1) * _shared.Interval) - _newest + _shared.MaxWait;
         }
     }
 
@@ -115,26 +129,29 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
     private long Next => _lastClosed == None || IsStale ? _open[0].Frame : _lastClosed + 1;
 
     /// <summary>What the register of a channel has counted that no frame contains.</summary>
-    public double Unplaced(int channel) => _resampler.Unplaced(channel);
+    public double Unplaced(int channel) => Channels[channel].Unplaced;
 
-    /// <summary>How much of the frame that was closed last the readings of a channel cover, 0 … 1.</summary>
-    public double Coverage(int channel) => _coverage[channel];
+    /// <summary>How much of the frame that is being closed the readings of a channel cover, 0 … 1; for its receiver.</summary>
+    public double Coverage(int channel) => _shared.Coverage[channel];
+
+    /// <summary>[D].</summary>
+    private Span<LastReading> Channels => _many is null ? new Span<LastReading>(ref _one) : _many;
 
     /// <param name="values">[D]; NaN = the channel is missing.</param>
     /// <param name="faulty">Whether a value lay outside the valid range (and is missing now): frames of such readings are imputed, but not stale.</param>
     public SampleOutcome Add(long eventTime, long arrival, ReadOnlySpan<double> values, IFrameReceiver receiver, bool faulty = false)
     {
-        var frame = FloorDiv(eventTime, _interval);
+        var frame = FloorDiv(eventTime, _shared.Interval);
         if (_lastClosed != None && frame <= _lastClosed)
             return SeenBefore(eventTime) ? SampleOutcome.Duplicate : SampleOutcome.Late;
 
         var bucket = Find(frame);
         var at = bucket.Times.BinarySearch(eventTime);
         var duplicate = at >= 0;
-        if (!duplicate && bucket.Times.Count >= profile.MaxSamplesPerFrame)
+        if (!duplicate && bucket.Times.Count >= _shared.Profile.MaxSamplesPerFrame)
             return SampleOutcome.Overflow;
 
-        var dip = profile.Counter && values.Length == 1 && _resampler.IsDip(bucket, duplicate ? at : ~at, values[0], _open);
+        var dip = _shared.Profile.Counter && values.Length == 1 && _shared.Resampler.IsDip(Channels, bucket, duplicate ? at : ~at, values[0], _open);
         bucket.Faulty |= faulty;
         if (faulty && !values.ContainsAnyExcept(double.NaN))
         {
@@ -163,7 +180,7 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
             _newestArrival = arrival;
         }
 
-        Close(_newest - (long)profile.AllowedLateness.TotalMicroseconds, receiver);
+        Close(_newest - _shared.AllowedLateness, receiver);
         return duplicate ? SampleOutcome.Duplicate : dip ? SampleOutcome.Dip : SampleOutcome.Accepted;
     }
 
@@ -183,7 +200,7 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
     public void WriteClosed(ByteWriter w)
     {
         var known = 0;
-        while (known < _recentCount && _lastClosed != None && FloorDiv(_recent[known], _interval) <= _lastClosed)
+        while (known < _recentCount && _lastClosed != None && FloorDiv(_recent[known], _shared.Interval) <= _lastClosed)
             known++;
         Write(w, None, 0, known, []);
     }
@@ -198,9 +215,9 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
         w.Int32(recent);
         for (var i = 0; i < RecentTimes; i++)
             w.Int64(i < recent ? _recent[i] : 0);
-        _resampler.Write(w);
-        foreach (var v in _latest)
-            w.Double(v);
+        Resampler.Write(Channels, w);
+        foreach (ref readonly var channel in Channels)
+            w.Double(channel.Framed);
         w.Int32(open.Count);
         foreach (var bucket in open)
         {
@@ -221,24 +238,25 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
         _newestArrival = r.Int64();
         _lastClosed = r.Int64();
         _gap = r.Int32();
-        _recentCount = Math.Min(r.Int32(), RecentTimes);
+        _recentCount = (byte)Math.Clamp(r.Int32(), 0, RecentTimes);
         for (var i = 0; i < RecentTimes; i++)
             _recent[i] = r.Int64();
-        _recent.AsSpan(0, _recentCount).Sort();
-        _resampler.Read(ref r);
-        for (var i = 0; i < _latest.Length; i++)
-            _latest[i] = r.Double();
-        _open.Clear();
+        _recent[.._recentCount].Sort();
+        _shared.Resampler.Read(Channels, ref r);
+        foreach (ref var channel in Channels)
+            channel.Framed = r.Double();
+        while (_open.Count > 0)
+            CloseFirst();
         var buckets = r.Int32();
         for (var b = 0; b < buckets; b++)
         {
-            var bucket = new Bucket { Frame = r.Int64(), Faulty = r.Byte() != 0 };
+            var bucket = Find(r.Int64());
+            bucket.Faulty = r.Byte() != 0;
             var n = r.Int32();
             for (var i = 0; i < n; i++)
                 bucket.Times.Add(r.Int64());
-            for (var i = 0; i < n * _latest.Length; i++)
+            for (var i = 0; i < n * Channels.Length; i++)
                 bucket.Values.Add(r.Double());
-            _open.Add(bucket);
         }
     }
 
@@ -248,11 +266,11 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
         {
             var first = _open[0];
             var next = Next;
-            var passed = _resampler.IsReady(next, _open, watermark);
+            var passed = _shared.Resampler.IsReady(Channels, next, _open, watermark);
             // At the beginning, and on the return of a stale stream, an earlier frame may still come inside the allowed lateness.
-            var begun = (_lastClosed != None && !IsStale) || profile.AllowedLateness == TimeSpan.Zero;
+            var begun = (_lastClosed != None && !IsStale) || _shared.Profile.AllowedLateness == TimeSpan.Zero;
             // A register's interval needs the first reading after it, however many it holds.
-            var complete = begun && !profile.Counter && first.Frame == next && profile.SamplesPerFrame > 0 && first.Times.Count >= profile.SamplesPerFrame;
+            var complete = begun && !_shared.Profile.Counter && first.Frame == next && _shared.Profile.SamplesPerFrame > 0 && first.Times.Count >= _shared.Profile.SamplesPerFrame;
             if (!passed && !complete)
                 return;
             CloseNext(next, watermark, receiver);
@@ -261,16 +279,17 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
 
     private void CloseNext(long next, long known, IFrameReceiver receiver)
     {
-        var flags = _resampler.Close(next, _open, known, _frameValues, _coverage);
+        var flags = _shared.Resampler.Close(Channels, next, _open, known, _shared.FrameValues, _shared.Coverage);
         var own = _open.Count > 0 && _open[0].Frame == next;
         if (own)
             CloseFirst();
         var observed = false;
-        for (var c = 0; c < _frameValues.Length; c++)
+        var frameValues = _shared.FrameValues;
+        for (var c = 0; c < frameValues.Length; c++)
         {
-            if (double.IsNaN(_frameValues[c]))
+            if (double.IsNaN(frameValues[c]))
                 continue;
-            _latest[c] = _frameValues[c];
+            Channels[c].Framed = frameValues[c];
             observed = true;
         }
 
@@ -280,7 +299,7 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
         if (observed)
         {
             (_gap, IsStale, _lastClosed) = (0, false, next);
-            receiver.OnFrame(next, FrameKind.Observed, 1, _frameValues, flags);
+            receiver.OnFrame(next, FrameKind.Observed, 1, frameValues, flags);
             return;
         }
 
@@ -288,10 +307,10 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
         if (own)
             IsStale = false;
         _lastClosed = next;
-        if (_gap < profile.MaxGapFrames || own)
+        if (_gap < _shared.Profile.MaxGapFrames || own)
         {
-            _gap = Math.Min(_gap + 1, profile.MaxGapFrames);
-            Fill(next, faulty ? GapPolicy.Model : profile.Gaps, flags, receiver);
+            _gap = Math.Min(_gap + 1, _shared.Profile.MaxGapFrames);
+            Fill(next, faulty ? GapPolicy.Model : _shared.Profile.Gaps, flags, receiver);
             return;
         }
 
@@ -301,18 +320,18 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
 
     private void Fill(long frame, GapPolicy policy, FrameFlags flags, IFrameReceiver receiver)
     {
+        var values = _shared.FrameValues.AsSpan();
+        for (var c = 0; c < values.Length; c++)
+            values[c] = policy == GapPolicy.Zero ? 0 : Channels[c].Framed;
         switch (policy)
         {
-            case GapPolicy.Previous when !_latest.AsSpan().ContainsAnyExcept(double.NaN):
+            case GapPolicy.Previous when !values.ContainsAnyExcept(double.NaN):
             case GapPolicy.Model:
                 receiver.OnFrame(frame, FrameKind.Imputed, 1, [], flags);
                 break;
             case GapPolicy.Previous:
-                receiver.OnFrame(frame, FrameKind.Observed, 1, _latest, flags | FrameFlags.Filled);
-                break;
             case GapPolicy.Zero:
-                _frameValues.AsSpan().Clear();
-                receiver.OnFrame(frame, FrameKind.Observed, 1, _frameValues, flags | FrameFlags.Filled);
+                receiver.OnFrame(frame, FrameKind.Observed, 1, values, flags | FrameFlags.Filled);
                 break;
             default:
                 receiver.OnFrame(frame, FrameKind.Bridge, 1, [], flags);
@@ -322,20 +341,12 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
 
     private void CloseFirst()
     {
-        var bucket = _open[0];
+        _shared.Return(_open[0]);
         _open.RemoveAt(0);
-        if (spare is null || spare.Count >= MostSpare || bucket.Values.Capacity > LargestSpare)
+        if (_open.Count > 0)
             return;
-        bucket.Clear();
-        spare.Push(bucket);
-    }
-
-    private Bucket NewBucket(long frame)
-    {
-        if (spare is null || !spare.TryPop(out var bucket))
-            bucket = new Bucket();
-        bucket.Frame = frame;
-        return bucket;
+        _shared.Return(_open);
+        _open = s_nothingOpen;
     }
 
     private Bucket Find(long frame)
@@ -345,29 +356,38 @@ internal sealed class StreamAligner(Profile profile, Stack<Bucket>? spare = null
             i--;
         if (i > 0 && _open[i - 1].Frame == frame)
             return _open[i - 1];
-        var bucket = NewBucket(frame);
+        if (_open == s_nothingOpen)
+            _open = _shared.RentList();
+        var bucket = _shared.RentBucket(frame);
         _open.Insert(i, bucket);
         return bucket;
     }
 
-    private bool SeenBefore(long eventTime) => _recent.AsSpan(0, _recentCount).Contains(eventTime);
+    private bool SeenBefore(long eventTime) => _recent[.._recentCount].Contains(eventTime);
 
     /// <summary>The newest event times, ascending: which ones they are doesn't depend on the order of arrival.</summary>
     private void Remember(long eventTime)
     {
+        Span<long> recent = _recent;
         if (_recentCount == RecentTimes)
         {
-            if (eventTime < _recent[0])
+            if (eventTime < recent[0])
                 return;
-            _recent.AsSpan(1).CopyTo(_recent);
+            recent[1..].CopyTo(recent);
             _recentCount--;
         }
 
-        var i = _recentCount++;
-        for (; i > 0 && _recent[i - 1] > eventTime; i--)
-            _recent[i] = _recent[i - 1];
-        _recent[i] = eventTime;
+        var i = (int)_recentCount++;
+        for (; i > 0 && recent[i - 1] > eventTime; i--)
+            recent[i] = recent[i - 1];
+        recent[i] = eventTime;
     }
 
     private static long FloorDiv(long a, long b) => (a / b) - (a % b < 0 ? 1 : 0);
+
+    [InlineArray(RecentTimes)]
+    private struct Recent
+    {
+        private long _first;
+    }
 }

@@ -491,23 +491,10 @@ public sealed partial class Engine : IAsyncDisposable
     /// </summary>
     private async Task<(CommitHeader Header, int Streams)?> RestoreShardsAsync()
     {
-        CommitHeader? newest = null;
-        foreach (var commit in _stateLog.Read())
-        {
-            newest = commit.Header;
-            foreach (var (count, states) in commit.States)
-                await OnShardsAsync(shard => shard.FindSnapshots(states.Span, count, commit.Header.Sequence));
-        }
-
+        var newest = await OverCommitsAsync((shard, commit) => shard.FindSnapshots(commit));
         if (newest is null)
             return null;
-        var restored = 0;
-        foreach (var commit in _stateLog.Read())
-        {
-            foreach (var (count, states) in commit.States)
-                restored += (await OnShardsAsync(shard => shard.Restore(states.Span, count, commit.Header.Sequence))).Sum();
-        }
-
+        await OverCommitsAsync((shard, commit) => shard.Restore(commit));
         var active = newest.ActiveVersions.Select(v => (v.Key, v.Value)).ToList();
         var known = await OnShardsAsync(shard =>
         {
@@ -515,7 +502,34 @@ public sealed partial class Engine : IAsyncDisposable
                 shard.RestorePartition(p, newest.Clocks[p], active);
             return shard.EndRestore();
         });
-        return restored == known.Sum() ? (newest, restored) : throw new InvalidOperationException($"Restored {restored} of {known.Sum()} streams.");
+        return (newest, known.Sum());
+    }
+
+    /// <summary>Has every shard look at every commit of the state log, while the next one is read.</summary>
+    /// <returns>The newest commit's header, or null for an empty log.</returns>
+    private async Task<CommitHeader?> OverCommitsAsync(Action<Shard, StoredCommit> look)
+    {
+        CommitHeader? newest = null;
+        var looking = Task.CompletedTask;
+        try
+        {
+            foreach (var commit in _stateLog.Read())
+            {
+                await looking;
+                newest = commit.Header;
+                looking = OnShardsAsync(shard =>
+                {
+                    look(shard, commit);
+                    return true;
+                });
+            }
+        }
+        finally
+        {
+            await looking;
+        }
+
+        return newest;
     }
 
     private async Task<T[]> OnShardsAsync<T>(Func<Shard, T> work)

@@ -20,6 +20,9 @@ internal sealed class EpisodeTracker
     /// <summary>Ordinary frames that end an episode: as many as end the alarm whose rate is held.</summary>
     public const int QuietFrames = AlarmReserve.QuietFrames;
 
+    /// <summary>Of every stream without an episode; nobody changes it.</summary>
+    public static readonly EpisodeTracker Closed = new();
+
     private int _quiet;
 
     public bool IsOpen { get; private set; }

@@ -185,7 +185,7 @@ internal sealed partial class Shard
         else if (session.Joint.Length > 0)
             JointScore.Initialise(session.Joint);
         var episode = new ByteReader(to.Episode.Length > 0 ? to.Episode : [0]);
-        session.Episode.Read(ref episode);
+        session.ReadEpisode(ref episode);
         session.Frames = to.Frames;
         session.Repair!.BeginReplay();
     }

@@ -16,6 +16,7 @@ using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
 using StreamLstm.Runtime.Repair;
 using StreamLstm.Runtime.Signals;
+using StreamLstm.Runtime.StateLog;
 using StreamLstm.Runtime.Storage;
 using StreamLstm.Runtime.Training;
 
@@ -46,6 +47,8 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
     private readonly SignalShard _signals;
     private readonly SampleBatch _expanded = new();
     private readonly Partition?[] _partitions;
+    private readonly int _index;
+    private readonly int _shards;
     private readonly bool _single;
     private readonly bool _teaches;
     private ShardOutput _output = new();
@@ -55,7 +58,6 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
     private readonly List<double> _frameValues = [];
     private readonly List<StreamSession> _touched = [];
     private readonly List<StreamSession> _due = [];
-    private readonly Stack<Bucket> _spareBuckets = [];
     private readonly List<List<int>> _waves = [];
     private readonly Queue<(StreamSession Session, long Commit)> _bySnapshot = new();
     private readonly Dictionary<byte[], long> _latestSnapshot = new(KeyComparer.Instance);
@@ -82,6 +84,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
     public Shard(int index, int shards, EngineSettings settings, ProfileRuntime[] profiles, ModelStore models)
         : this(settings, profiles, models, shards, new Partition?[VirtualPartition.Count])
     {
+        (_index, _shards) = (index, shards);
         for (var p = index; p < VirtualPartition.Count; p += shards)
             _partitions[p] = new Partition(p, p, profiles);
         _thread = Task.Factory.StartNew(RunAsync, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
@@ -220,63 +223,63 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
     }
 
     /// <summary>First pass of a restore, over all commits in order: where each of our streams has its latest snapshot.</summary>
-    /// <returns>Nothing of interest.</returns>
-    public bool FindSnapshots(ReadOnlySpan<byte> states, int count, long commit)
+    public void FindSnapshots(StoredCommit commit)
     {
-        var r = new ByteReader(states);
-        for (var i = 0; i < count; i++)
+        var lookup = _latestSnapshot.GetAlternateLookup<ReadOnlySpan<byte>>();
+        foreach (var (count, bytes) in Ours(commit.States))
         {
-            var kind = r.Byte();
-            var key = r.Block();
-            _ = r.Block();
-            _ = r.Block();
-            if (_partitions[IndexOf(key)] is null)
-                continue;
-            var lookup = _latestSnapshot.GetAlternateLookup<ReadOnlySpan<byte>>();
-            // After a compaction the log may begin with entries of streams whose snapshot comes later in it; those are history.
-            if (kind == SnapshotRecord)
-                lookup[key] = commit;
-            else if (kind == EntriesRecord)
-                lookup.TryAdd(key, -1);
-            else
-                throw new CorruptLogException($"Unknown kind {kind} of a stream's state in commit {commit}.");
+            var r = new ByteReader(bytes.Span);
+            for (var i = 0; i < count; i++)
+            {
+                var kind = r.Byte();
+                var key = r.Block();
+                _ = r.Block();
+                _ = r.Block();
+                if (kind == SnapshotRecord && _partitions[IndexOf(key)] is not null)
+                    lookup[key] = commit.Header.Sequence;
+            }
         }
-
-        return true;
     }
 
     /// <summary>Second pass, over the same commits: latest snapshots, and the entries after them through the same step code.</summary>
-    /// <returns>How many snapshots were taken up.</returns>
-    public int Restore(ReadOnlySpan<byte> states, int count, long commit)
+    public void Restore(StoredCommit commit)
     {
-        var restored = 0;
-        var r = new ByteReader(states);
         _emit = false;
-        for (var i = 0; i < count; i++)
+        var lookup = _latestSnapshot.GetAlternateLookup<ReadOnlySpan<byte>>();
+        foreach (var (count, bytes) in Ours(commit.States))
         {
-            var kind = r.Byte();
-            var key = r.Block();
-            var profile = r.Block();
-            var body = new ByteReader(r.Block());
-            if (_partitions[IndexOf(key)] is not { } partition)
-                continue;
-            var latest = _latestSnapshot.GetAlternateLookup<ReadOnlySpan<byte>>()[key];
-            if (latest < 0)
-                throw new CorruptLogException($"State entries of {Encoding.UTF8.GetString(key)} in commit {commit} have no snapshot.");
-            if (kind == SnapshotRecord && commit == latest)
+            var r = new ByteReader(bytes.Span);
+            for (var i = 0; i < count; i++)
             {
-                RestoreSnapshot(partition, key, profile, commit, ref body);
-                restored++;
-            }
-            else if (commit > latest)
-            {
-                RestoreEntries(partition, key, ref body);
+                var kind = r.Byte();
+                var key = r.Block();
+                var profile = r.Block();
+                var body = new ByteReader(r.Block());
+                if (_partitions[IndexOf(key)] is not { } partition)
+                    continue;
+                if (kind == SnapshotRecord)
+                {
+                    if (lookup[key] == commit.Header.Sequence)
+                        RestoreSnapshot(partition, key, profile, commit.Header.Sequence, ref body);
+                }
+                else if (kind != EntriesRecord)
+                {
+                    throw new CorruptLogException($"Unknown kind {kind} of a stream's state in commit {commit.Header.Sequence}.");
+                }
+                else if (!RestoreEntries(partition, key, ref body) && !lookup.ContainsKey(key))
+                {
+                    // What comes before a stream's latest snapshot is history; after a compaction the log may begin with such entries.
+                    throw new CorruptLogException($"State entries of {Encoding.UTF8.GetString(key)} in commit {commit.Header.Sequence} have no snapshot.");
+                }
             }
         }
 
         RunRestored();
-        return restored;
     }
+
+    /// <summary>The part of a commit that has our streams; all of it if there was another number of shards.</summary>
+    private IEnumerable<(int Count, ReadOnlyMemory<byte> Bytes)> Ours(IReadOnlyList<(int Count, ReadOnlyMemory<byte> Bytes)> states) =>
+        states.Count == _shards ? [states[_index]] : states;
 
     /// <summary>Rebuilds one stream: latest snapshot, then its entries through the same step code. False if the partition isn't ours.</summary>
     public bool RestoreStream(RestoredStream stream)
@@ -319,10 +322,12 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
     }
 
     /// <summary>Ends a restore; afterwards batches may come.</summary>
-    /// <returns>How many streams the state log knows.</returns>
+    /// <returns>How many streams were restored.</returns>
     public int EndRestore()
     {
         var known = _latestSnapshot.Count;
+        if (Streams != known)
+            throw new InvalidOperationException($"Restored {Streams} of {known} streams.");
         _latestSnapshot.Clear();
         _latestSnapshot.TrimExcess();
         foreach (var partition in Partitions)
@@ -361,7 +366,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         }
 
         var shard = _perProfile[profile.Index];
-        var session = new StreamSession(key.ToArray(), profile, shard.Arena.Allocate(profile.Channels), partition.Index, _spareBuckets) { SnapshotCommit = commit };
+        var session = new StreamSession(key.ToArray(), profile, shard.Arena.Allocate(profile.Channels), partition.Index, shard.Alignment) { SnapshotCommit = commit };
         ReadHeader(ref r, session);
         foreach (var slot in session.Slots)
         {
@@ -387,13 +392,11 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         NoteSnapshot(session);
     }
 
-    private void RestoreEntries(Partition partition, ReadOnlySpan<byte> key, ref ByteReader r)
+    /// <returns>Whether the stream is there.</returns>
+    private bool RestoreEntries(Partition partition, ReadOnlySpan<byte> key, ref ByteReader r)
     {
         if (!partition.Sessions.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(key, out var session))
-        {
-            _signals.RestoreEntries(partition.Index, key, ref r);
-            return;
-        }
+            return _signals.RestoreEntries(partition.Index, key, ref r);
 
         ReadHeader(ref r, session);
         _restoring.Add((session, session.Frames));
@@ -419,6 +422,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
 
         if (session.Repair is { } window && !_withoutWindow.Contains(session) && !r.AtEnd && r.Byte() == 1)
             window.ReadDelta(ref r, keep: n == 0);
+        return true;
     }
 
     private ProfileRuntime? ProfileOf(ReadOnlySpan<byte> name)
@@ -639,7 +643,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
                 return;
             var runtime = Array.Find(_profiles, p => p.Profile == profile)!;
             var shard = _perProfile[runtime.Index];
-            session = new StreamSession(key.ToArray(), runtime, shard.Arena.Allocate(runtime.Channels), partition.Index, _spareBuckets)
+            session = new StreamSession(key.ToArray(), runtime, shard.Arena.Allocate(runtime.Channels), partition.Index, shard.Alignment)
             {
                 FramesSinceSnapshot = (int)(VirtualPartition.Murmur2(key) / 64 % runtime.SnapshotEvery),
             };
@@ -814,7 +818,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         var wave = 0;
         if (session.LastFrame >= 0)
         {
-            System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_frames)[session.LastFrame].NextOfStream = index;
+            CollectionsMarshal.AsSpan(_frames)[session.LastFrame].NextOfStream = index;
             wave = session.Wave + 1;
         }
         else
@@ -837,7 +841,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         {
             foreach (var index in wave)
             {
-                ref var work = ref System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_frames)[index];
+                ref var work = ref CollectionsMarshal.AsSpan(_frames)[index];
                 var profile = _perProfile[work.Session.Profile.Index];
                 switch (work.Kind)
                 {
@@ -911,8 +915,8 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         var d = runtime.Channels;
         var rows = block.Frames.Count * d;
         profile.EnsureRows(rows);
-        var frames = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_frames);
-        var allValues = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_frameValues);
+        var frames = CollectionsMarshal.AsSpan(_frames);
+        var allValues = CollectionsMarshal.AsSpan(_frameValues);
         var row = 0;
         foreach (var index in block.Frames)
         {
@@ -1046,7 +1050,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         }
 
         // Frames without samples say nothing about whether an episode is over.
-        var change = muted || work.Kind == FrameKind.Imputed ? EpisodeChange.None : session.Episode.OnFrame(session.Key, work.Frame, score, kind, direction);
+        var change = muted || work.Kind == FrameKind.Imputed ? EpisodeChange.None : session.OnFrame(work.Frame, score, kind, direction);
         if (muted)
             return;
         var time = work.Frame * profile.Runtime.IntervalMicros;
@@ -1261,7 +1265,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
     private static void ReadHeader(ref ByteReader r, StreamSession session)
     {
         session.Aligner.Read(ref r);
-        session.Episode.Read(ref r);
+        session.ReadEpisode(ref r);
         session.Frames = r.Int64();
     }
 
@@ -1359,6 +1363,8 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         public SeriesModel Model { get; } = new(runtime.Plan, runtime.Profile.AlarmRule);
 
         public Func<long, FramePhase> PhaseOf { get; } = new LocalCalendar(runtime.Plan, runtime.Profile).Phase;
+
+        public AlignerWorkspace Alignment { get; } = new(runtime.Profile);
 
         public StateArena Arena { get; } = new(runtime.Plan.RecordWords, chunkRecords);
 

@@ -1,33 +1,34 @@
 using System.Text;
+using StreamLstm.Core.Forecasting;
 using StreamLstm.Core.Scoring;
 using StreamLstm.Runtime.Alignment;
 using StreamLstm.Runtime.Episodes;
 using StreamLstm.Runtime.Profiles;
 using StreamLstm.Runtime.Repair;
+using StreamLstm.Runtime.Storage;
 
 namespace StreamLstm.Runtime.Sharding;
 
-/// <summary>One live stream: its alignment, its episode, and where its series' records lie.</summary>
+/// <summary>
+/// One live stream: its alignment, its episode, and where its series' records lie. There are up to millions: what most of them don't have takes no room.
+/// </summary>
 internal sealed class StreamSession
 {
-    public StreamSession(byte[] key, ProfileRuntime profile, int[] slots, int partition, Stack<Bucket>? spare = null)
+    private readonly int _slot;
+    private readonly byte _partition;
+    private readonly Rare? _rare;
+    private EpisodeTracker? _episode;
+
+    public StreamSession(byte[] key, ProfileRuntime profile, int[] slots, int partition, AlignerWorkspace alignment)
     {
         Key = key;
         Name = Encoding.UTF8.GetString(key);
         Profile = profile;
-        Slots = slots;
-        Partition = partition;
-        Aligner = new StreamAligner(profile.Profile, spare);
-        if (profile.RepairFrames > 0)
-            Repair = new RepairWindow(profile, key);
-        if (slots.Length > 1)
-        {
-            Joint = new double[JointScore.Length(slots.Length)];
-            JointScore.Initialise(Joint);
-        }
-
-        if (profile.Profile.Tier == Tier.Solo)
-            Solo = new SoloState(slots.Length, VirtualPartition.Murmur2(key));
+        _slot = slots[0];
+        _partition = (byte)partition;
+        Aligner = new StreamAligner(alignment);
+        if (slots.Length > 1 || profile.RepairFrames > 0 || profile.Profile.Tier == Tier.Solo)
+            _rare = new Rare(key, profile, slots);
     }
 
     public byte[] Key { get; }
@@ -37,22 +38,48 @@ internal sealed class StreamSession
     public ProfileRuntime Profile { get; }
 
     /// <summary>One per channel.</summary>
-    public int[] Slots { get; }
+    public ReadOnlySpan<int> Slots => _rare is null ? new ReadOnlySpan<int>(in _slot) : _rare.Slots;
 
     /// <summary>State of the <see cref="JointScore"/>; empty with one channel.</summary>
-    public double[] Joint { get; } = [];
+    public double[] Joint => _rare?.Joint ?? [];
 
     /// <summary>Networks of the stream's own; null in other tiers than solo.</summary>
-    public SoloState? Solo { get; }
+    public SoloState? Solo => _rare?.Solo;
 
-    public int Partition { get; }
+    public int Partition => _partition;
 
     public StreamAligner Aligner { get; }
 
-    public EpisodeTracker Episode { get; } = new();
+    /// <summary>For reading; a stream without one has <see cref="EpisodeTracker.Closed"/>.</summary>
+    public EpisodeTracker Episode => _episode ?? EpisodeTracker.Closed;
 
     /// <summary>What late data is repaired from; null for profiles that don't.</summary>
-    public RepairWindow? Repair { get; }
+    public RepairWindow? Repair => _rare?.Repair;
+
+    /// <summary>See <see cref="EpisodeTracker.OnFrame"/>.</summary>
+    public EpisodeChange OnFrame(long frame, float score, AnomalyKind kind, int direction)
+    {
+        if (kind == AnomalyKind.None && _episode is not { IsOpen: true })
+        {
+            _episode = null;
+            return EpisodeChange.None;
+        }
+
+        return (_episode ??= new EpisodeTracker()).OnFrame(Key, frame, score, kind, direction);
+    }
+
+    public void ReadEpisode(ref ByteReader r)
+    {
+        var ahead = r;
+        if (ahead.Byte() == 0)
+        {
+            r = ahead;
+            _episode = null;
+            return;
+        }
+
+        (_episode ??= new EpisodeTracker()).Read(ref r);
+    }
 
     /// <summary>Frames processed since the stream was born; drives the forecast's thinning.</summary>
     public long Frames { get; set; }
@@ -84,6 +111,33 @@ internal sealed class StreamSession
     public int FirstFrame { get; set; } = -1;
 
     public int LastFrame { get; set; } = -1;
+
+    /// <summary>What streams of several channels, of tier solo, or with a repair horizon have besides.</summary>
+    private sealed class Rare
+    {
+        public Rare(byte[] key, ProfileRuntime profile, int[] slots)
+        {
+            Slots = slots;
+            if (profile.RepairFrames > 0)
+                Repair = new RepairWindow(profile, key);
+            if (slots.Length > 1)
+            {
+                Joint = new double[JointScore.Length(slots.Length)];
+                JointScore.Initialise(Joint);
+            }
+
+            if (profile.Profile.Tier == Tier.Solo)
+                Solo = new SoloState(slots.Length, VirtualPartition.Murmur2(key));
+        }
+
+        public int[] Slots { get; }
+
+        public double[] Joint { get; } = [];
+
+        public SoloState? Solo { get; }
+
+        public RepairWindow? Repair { get; }
+    }
 }
 
 /// <summary>A closed frame waiting for its wave.</summary>

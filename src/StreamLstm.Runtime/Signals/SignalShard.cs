@@ -203,10 +203,14 @@ internal sealed class SignalShard(ISignalHost host, ProfileSelector selector, Pr
         NoteSnapshot(session);
     }
 
-    public void RestoreEntries(int partition, ReadOnlySpan<byte> key, ref ByteReader r)
+    /// <returns>Whether the stream is there.</returns>
+    public bool RestoreEntries(int partition, ReadOnlySpan<byte> key, ref ByteReader r)
     {
-        _session = _sessions[partition].GetAlternateLookup<ReadOnlySpan<byte>>()[key];
-        _session.RestoreEntries(ref r, this);
+        if (!_sessions[partition].GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(key, out var session))
+            return false;
+        _session = session;
+        session.RestoreEntries(ref r, this);
+        return true;
     }
 
     /// <summary>When the next of a partition's streams becomes stale.</summary>

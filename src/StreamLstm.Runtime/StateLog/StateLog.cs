@@ -27,7 +27,7 @@ internal sealed class CommitHeader
 }
 
 /// <summary>One commit as it was read back.</summary>
-/// <param name="States">Per shard of that time how many streams, and their encoded states; valid until the next one is read.</param>
+/// <param name="States">Per shard of that time how many streams, and their encoded states; valid until the next but one is read.</param>
 internal readonly record struct StoredCommit(CommitHeader Header, IReadOnlyList<(int Count, ReadOnlyMemory<byte> Bytes)> States);
 
 /// <summary>
@@ -39,7 +39,7 @@ internal readonly record struct StoredCommit(CommitHeader Header, IReadOnlyList<
 /// <item>commit: <c>[kind u8 = 1][version u8][sequence i64][journal next i64][position of the outputs i64][64 × clock i64][n × {profile, version i32}][n × {source,
 /// position}][n × {sink, commit i64, length i64}][n × {count i32, state records block}]</c></item>
 /// </list>
-/// Counts are i32, strings and blocks length-prefixed. Commits are numbered without gaps. Old segments are deleted once every stream has
+/// The i-th of n blocks of state has streams of partitions ≡ i mod n. Counts are i32, strings and blocks length-prefixed. Commits are numbered without gaps. Old segments are deleted once every stream has
 /// a newer snapshot and every sink has their results.
 /// </summary>
 internal sealed class StateLog : IDisposable
@@ -146,7 +146,8 @@ internal sealed class StateLog : IDisposable
     /// <summary>Every commit, oldest first; may be read more than once.</summary>
     public IEnumerable<StoredCommit> Read()
     {
-        var buffer = new byte[1 << 20];
+        // Two, so that a commit can be worked on while the next is read.
+        var (buffer, other) = (new byte[1 << 20], new byte[1 << 20]);
         var position = _log.Start;
         var last = 0L;
         lock (_gate)
@@ -168,6 +169,7 @@ internal sealed class StateLog : IDisposable
             lock (_gate)
                 _commits.Add((last, header.OutputsAt < _log.Start ? position : header.OutputsAt));
             yield return new StoredCommit(header, states);
+            (buffer, other) = (other, buffer);
             position = next;
         }
     }
