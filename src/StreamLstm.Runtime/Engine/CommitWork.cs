@@ -60,7 +60,8 @@ internal sealed class OutboxMemory(long limit)
     private static readonly TimeSpan s_turn = TimeSpan.FromSeconds(1);
 
     private readonly Lock _gate = new();
-    private readonly Stack<CommitWork> _free = new();
+    // In turn, so that none keeps the room for a peak of long ago.
+    private readonly Queue<CommitWork> _free = new();
     private readonly SemaphoreSlim _returned = new(0, 1);
     private long _reserved;
 
@@ -68,7 +69,7 @@ internal sealed class OutboxMemory(long limit)
     {
         lock (_gate)
         {
-            if (_free.TryPop(out var work))
+            if (_free.TryDequeue(out var work))
                 return work;
         }
 
@@ -93,7 +94,7 @@ internal sealed class OutboxMemory(long limit)
             work.Reserved = 0;
             // After an outage there is more than is ever needed at once.
             if (_free.Count < Spare)
-                _free.Push(work);
+                _free.Enqueue(work);
             if (_returned.CurrentCount == 0)
                 _returned.Release();
         }

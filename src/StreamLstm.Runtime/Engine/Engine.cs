@@ -36,6 +36,7 @@ public sealed record EngineStatistics(
 /// </summary>
 public sealed partial class Engine : IAsyncDisposable
 {
+    private const int ManyStreams = 10_000;
     private static readonly TimeSpan TickEvery = TimeSpan.FromMilliseconds(100);
 
     private readonly EngineSettings _settings;
@@ -502,6 +503,9 @@ public sealed partial class Engine : IAsyncDisposable
                 shard.RestorePartition(p, newest.Clocks[p], active);
             return shard.EndRestore();
         });
+        // What was read has become garbage, as much again as the streams take: given back before it is missed elsewhere.
+        if (known.Sum() >= ManyStreams)
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
         return (newest, known.Sum());
     }
 

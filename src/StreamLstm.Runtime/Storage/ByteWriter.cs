@@ -8,6 +8,7 @@ namespace StreamLstm.Runtime.Storage;
 /// <summary>A growing little-endian buffer for log records. Reused; not thread-safe.</summary>
 internal sealed class ByteWriter : IBufferWriter<byte>
 {
+    private const int SmallestTrimmed = 4 << 20;
     private byte[] _buffer = new byte[1024];
 
     public int Length { get; private set; }
@@ -16,7 +17,13 @@ internal sealed class ByteWriter : IBufferWriter<byte>
 
     public ReadOnlyMemory<byte> Memory(int start, int length) => _buffer.AsMemory(start, length);
 
-    public void Clear() => Length = 0;
+    public void Clear()
+    {
+        // Room for a peak, such as ten thousand streams born in one commit, isn't kept for what comes every day.
+        if (_buffer.Length >= SmallestTrimmed && Length < _buffer.Length / 4)
+            _buffer = new byte[_buffer.Length / 4];
+        Length = 0;
+    }
 
     /// <summary>Takes back what was written after a length.</summary>
     public void Truncate(int length) => Length = length;
