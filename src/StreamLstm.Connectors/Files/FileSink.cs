@@ -1,6 +1,7 @@
 using System.Buffers;
 using Microsoft.Extensions.Logging;
 using StreamLstm.Runtime.Output;
+using StreamLstm.Runtime.Storage;
 
 namespace StreamLstm.Connectors.Files;
 
@@ -54,7 +55,7 @@ public sealed partial class FileSink(FileSinkSettings settings, TimeProvider clo
             {
                 Log.Truncated(logger, Name, settings.Path, file.Length - length);
                 file.SetLength(length);
-                file.Flush(flushToDisk: true);
+                StableStorage.Flush(file);
             }
             else if (file.Length < length)
             {
@@ -113,7 +114,13 @@ public sealed partial class FileSink(FileSinkSettings settings, TimeProvider clo
 
     private string Aside(long number) => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{settings.Path}.{number}");
 
-    private FileStream Open() => new(settings.Path, FileMode.OpenOrCreate, FileAccess.Write, FileShare.Read | FileShare.Delete, bufferSize: 0);
+    private FileStream Open()
+    {
+        var file = new FileStream(settings.Path, FileMode.OpenOrCreate, FileAccess.Write, FileShare.Read | FileShare.Delete, bufferSize: 0);
+        // Marks speak of this file and the number it has: a power cut must neither lose it nor find the one before in its place.
+        StableStorage.FlushDirectory(Path.GetDirectoryName(Path.GetFullPath(settings.Path))!);
+        return file;
+    }
 
     /// <summary>What came before the last mark is in files that stay: the one moved aside now goes only when the next one is.</summary>
     private FileStream MoveAside(FileStream full)
@@ -135,11 +142,11 @@ public sealed partial class FileSink(FileSinkSettings settings, TimeProvider clo
             try
             {
                 await file.WriteAsync(_buffer.WrittenMemory, cancellationToken);
-                file.Flush(flushToDisk: true);
+                StableStorage.Flush(file);
                 Volatile.Write(ref _notReady, null);
                 return;
             }
-            catch (IOException e)
+            catch (IOException e) when (e is not FlushFailedException)
             {
                 // A full disk may have taken half a line; it goes before the next attempt.
                 Log.WriteFailed(logger, Name, settings.Path, e.Message, backOff.TotalSeconds);

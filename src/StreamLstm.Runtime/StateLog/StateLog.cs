@@ -56,7 +56,7 @@ internal sealed class StateLog : IDisposable
     private readonly Lock _gate = new();
     private readonly List<(long Commit, long Position)> _commits = [];
 
-    public StateLog(string directory, long segmentBytes, Action<SafeFileHandle>? sync = null) => _log = new RecordLog(directory, segmentBytes, sync);
+    public StateLog(string directory, long segmentBytes, Action<SafeFileHandle>? sync = null, WriteAt? write = null) => _log = new RecordLog(directory, segmentBytes, sync, write);
 
     public long Bytes => _log.Bytes;
 

@@ -20,7 +20,7 @@ internal static partial class DirectorySync
         try
         {
             if (Fsync(fd) != 0)
-                throw new IOException($"{directory}: fsync failed (errno {Marshal.GetLastPInvokeError()}).");
+                throw new FlushFailedException(directory, Marshal.GetLastPInvokeErrorMessage());
         }
         finally
         {
@@ -36,7 +36,7 @@ internal static partial class DirectorySync
         using (var file = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None))
         {
             file.Write(content);
-            file.Flush(flushToDisk: true);
+            StableStorage.Flush(file);
         }
 
         File.Move(temporary, path, overwrite: true);

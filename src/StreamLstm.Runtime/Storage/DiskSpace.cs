@@ -1,8 +1,8 @@
 namespace StreamLstm.Runtime.Storage;
 
 /// <summary>
-/// A full disk is waited for: nothing is acknowledged, nothing dropped, and work goes on once there is room. Any other failed write or
-/// flush is a broken disk and stops the host.
+/// A full disk is waited for: nothing is acknowledged, nothing dropped, and work goes on once there is room. Any other failed write, and
+/// any failed flush whatever its reason, is a broken disk and stops the host.
 /// </summary>
 internal static class DiskSpace
 {

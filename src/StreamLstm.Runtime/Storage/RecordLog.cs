@@ -6,6 +6,8 @@ using Microsoft.Win32.SafeHandles;
 
 namespace StreamLstm.Runtime.Storage;
 
+internal delegate void WriteAt(SafeFileHandle file, ReadOnlySpan<byte> bytes, long offset);
+
 /// <summary>A stored file that can't be trusted; the message names file and position.</summary>
 public sealed class CorruptLogException(string message) : IOException(message);
 
@@ -20,8 +22,9 @@ public sealed class CorruptLogException(string message) : IOException(message);
 /// log is cut off at the first record that is not whole, unless a later one tells that this place had been durable. Then it is damage,
 /// and an error. The checksum of a head covers the record's position too, so nothing read at a wrong place passes for a record.
 /// </para>
-/// After a failed write or flush nothing is accepted any more: what the disk holds is unknown until the log is opened again, or what came
-/// after the last flush is taken back with <see cref="Undo"/>.
+/// After a failed write nothing is accepted any more until what came after the last flush is taken back with <see cref="Undo"/>. A failed
+/// flush is never repeated: the system may have dropped what it couldn't write and call the next one a success. What came after the last
+/// good flush is written anew when the log is opened again, as what is read back then may stand in memory alone.
 /// </summary>
 internal sealed class RecordLog : IDisposable
 {
@@ -37,21 +40,25 @@ internal sealed class RecordLog : IDisposable
     private readonly Lock _gate = new();
     private readonly SortedList<long, SafeFileHandle> _segments = [];
     private readonly Action<SafeFileHandle> _sync;
+    private readonly WriteAt _write;
     private readonly byte[] _staged = new byte[StagingBytes];
     private int _stagedBytes;
     private long _end;
     private long _written;
     private long _synced;
     private bool _failed;
+    private bool _lost;
 
     /// <param name="directory">Holds nothing but this log.</param>
     /// <param name="segmentBytes">A segment that has reached this length is followed by another.</param>
     /// <param name="sync">Brings a file's content to stable storage; null = fsync.</param>
-    public RecordLog(string directory, long segmentBytes, Action<SafeFileHandle>? sync = null)
+    /// <param name="write">Writes at an offset; null = as it is.</param>
+    public RecordLog(string directory, long segmentBytes, Action<SafeFileHandle>? sync = null, WriteAt? write = null)
     {
         _directory = directory;
         _segmentBytes = segmentBytes;
-        _sync = sync ?? RandomAccess.FlushToDisk;
+        _sync = sync ?? StableStorage.Flush;
+        _write = write ?? RandomAccess.Write;
         Directory.CreateDirectory(directory);
         foreach (var path in Directory.GetFiles(directory, "*.log"))
         {
@@ -165,9 +172,9 @@ internal sealed class RecordLog : IDisposable
         SafeFileHandle handle;
         lock (_gate)
             handle = _segments.GetValueAtIndex(_segments.Count - 1);
-        _failed = true;
-        _sync(handle);
-        _failed = false;
+        _failed = _lost = true;
+        Sync(handle);
+        _failed = _lost = false;
         _synced = _written;
     }
 
@@ -177,6 +184,8 @@ internal sealed class RecordLog : IDisposable
     /// <param name="keepWritten">Only what wasn't written whole, for a log that is never flushed.</param>
     public void Undo(bool keepWritten = false)
     {
+        if (_lost)
+            throw Failed();
         var end = keepWritten ? _written : _synced;
         SafeFileHandle handle;
         long length;
@@ -313,7 +322,7 @@ internal sealed class RecordLog : IDisposable
     private void Write(ReadOnlySpan<byte> staged, ReadOnlySpan<byte> more)
     {
         if (_failed)
-            throw new IOException($"{_directory}: an earlier write or flush failed; nothing is written until the log is opened again.");
+            throw Failed();
         SafeFileHandle handle;
         long offset;
         lock (_gate)
@@ -323,14 +332,18 @@ internal sealed class RecordLog : IDisposable
         }
 
         _failed = true;
-        RandomAccess.Write(handle, staged, offset);
+        _write(handle, staged, offset);
         if (!more.IsEmpty)
-            RandomAccess.Write(handle, more, offset + staged.Length);
+            _write(handle, more, offset + staged.Length);
         _failed = false;
         _stagedBytes = 0;
         _written += staged.Length + more.Length;
         Volatile.Write(ref _end, _written);
     }
+
+    private IOException Failed() => new($"{_directory}: an earlier write or flush failed; nothing is written until the log is opened again.");
+
+    private void Sync(SafeFileHandle handle) => StableStorage.Flush(handle, _directory, _sync);
 
     private (long Start, SafeFileHandle Handle) Segment(long position)
     {
@@ -353,8 +366,8 @@ internal sealed class RecordLog : IDisposable
         Magic.CopyTo(header);
         BinaryPrimitives.WriteUInt32LittleEndian(header[4..], Version);
         BinaryPrimitives.WriteInt64LittleEndian(header[8..], start);
-        RandomAccess.Write(handle, header, 0);
-        _sync(handle);
+        _write(handle, header, 0);
+        Sync(handle);
         DirectorySync.Flush(_directory);
         _segments.Add(start, handle);
     }
@@ -396,6 +409,7 @@ internal sealed class RecordLog : IDisposable
         var handle = _segments.GetValueAtIndex(_segments.Count - 1);
         var length = RandomAccess.GetLength(handle);
         long offset = HeaderBytes;
+        var durable = start;
         var frame = new byte[FrameBytes];
         var buffer = new byte[64 * 1024];
         while (offset + FrameBytes <= length)
@@ -409,6 +423,7 @@ internal sealed class RecordLog : IDisposable
             ReadFully(handle, buffer.AsSpan(0, (int)size), offset + FrameBytes);
             if (Crc(buffer.AsSpan(0, (int)size)) != BinaryPrimitives.ReadUInt32LittleEndian(frame.AsSpan(8)))
                 break;
+            durable = Math.Max(durable, start + offset - HeaderBytes - BinaryPrimitives.ReadUInt32LittleEndian(frame.AsSpan(4)));
             offset += FrameBytes + size;
         }
 
@@ -420,9 +435,22 @@ internal sealed class RecordLog : IDisposable
             RandomAccess.SetLength(handle, offset);
         }
 
-        // A killed process may have left whole records that only the page cache holds; they count as durable from here on.
-        _sync(handle);
+        // A killed process, or a failed flush, may have left whole records that only memory holds, perhaps as if they were on the disk
+        // already: written once more, they are durable after this flush.
+        Rewrite(handle, durable == start ? 0 : HeaderBytes + durable - start, offset, buffer);
+        Sync(handle);
         return end;
+    }
+
+    private void Rewrite(SafeFileHandle handle, long from, long end, byte[] buffer)
+    {
+        while (from < end)
+        {
+            var part = buffer.AsSpan(0, (int)Math.Min(buffer.Length, end - from));
+            ReadFully(handle, part, from);
+            _write(handle, part, from);
+            from += part.Length;
+        }
     }
 
     /// <summary>

@@ -9,6 +9,7 @@ using StreamLstm.Runtime;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Output;
 using StreamLstm.Runtime.Profiles;
+using StreamLstm.Runtime.Storage;
 using StreamLstm.Simulation;
 using StreamLstm.Worker.Api;
 using StreamLstm.Worker.Configuration;
@@ -52,6 +53,7 @@ internal sealed partial class RunCommand : Command
                         Shards = settings.Engine.Shards,
                         MaxStreamsPerPartition = settings.Engine.MaxStreamsPartition,
                         MaxSoloStreamsPerPartition = settings.Engine.MaxSoloStreamsPartition,
+                        StateSegmentBytes = settings.Engine.StateSegmentBytes,
                         KeepJournal = settings.Engine.KeepJournal,
                         Seed = settings.Engine.Seed,
                         TrainingShare = settings.Engine.TrainingShare,
@@ -86,7 +88,7 @@ internal sealed partial class RunCommand : Command
             await host.Engine.RunAsync(sources, parsed.GetValue(_untilDrained), stopping);
             return ExitCode.Ok;
         }
-        catch (Exception e) when (e is StartException or KafkaLibraryException or KafkaTopologyException)
+        catch (Exception e) when (e is StartException or KafkaLibraryException or KafkaTopologyException or FlushFailedException)
         {
             Terminal.Line("error: " + e.Message);
             return ExitCode.Failed;

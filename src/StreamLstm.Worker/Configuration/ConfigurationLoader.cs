@@ -98,7 +98,7 @@ public static class ConfigurationLoader
     private static EngineConfiguration Engine(ConfigurationNode node)
     {
         var shards = node.Integer("Shards");
-        return new(shards == 0 ? Environment.ProcessorCount : shards, node.Integer("MaxStreamsPartition"), node.Integer("MaxSoloStreamsPartition"), node.Long("JournalMaxBytes"), node.Boolean("KeepJournal"), (ulong)node.Integer("Seed"), node.Number("TrainingShare"));
+        return new(shards == 0 ? Environment.ProcessorCount : shards, node.Integer("MaxStreamsPartition"), node.Integer("MaxSoloStreamsPartition"), node.Long("JournalMaxBytes"), node.Long("StateSegmentBytes"), node.Boolean("KeepJournal"), (ulong)node.Integer("Seed"), node.Number("TrainingShare"));
     }
 
     private static HttpSettings Http(ConfigurationNode node)

@@ -26,6 +26,7 @@ public static class ConfigurationTable
         new("Engine:Seed", Integer, "1", "Seed of the network's first weights and of the choice of training windows.") { Min = "0", Max = "2147483647" },
         new("Engine:TrainingShare", Number, "0.5", "Most of one core that training takes: after every round it rests for the rest of the time.") { Min = "0.01", Max = "1" },
         new("Engine:JournalMaxBytes", Integer, "1073741824", "Bytes the journal may be ahead of the engine before sources are made to wait.") { Min = "16777216", Max = "1099511627776" },
+        new("Engine:StateSegmentBytes", Integer, "67108864", "Size of the state log's files. One is deleted when every stream has a newer snapshot and every sink has its results.") { Min = "1048576", Max = "1073741824" },
 
         new("Http:Url", Url, "http://127.0.0.1:8080", "Address of the page, the API, health and metrics.") { Rule = "http; beyond the loopback interface only with a Token" },
         new("Http:Token", Secret, null, "When set, page and API ask for it (Authorization: Bearer, or /?token=… once in a browser)."),

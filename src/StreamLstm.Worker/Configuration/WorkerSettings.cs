@@ -36,10 +36,11 @@ public sealed record StateSettings(string Directory);
 /// <param name="MaxStreamsPartition">Streams a partition accepts; samples of further ones are dead letters.</param>
 /// <param name="MaxSoloStreamsPartition">The same of tier solo.</param>
 /// <param name="JournalMaxBytes">Size of the journal at which sources wait for the engine.</param>
+/// <param name="StateSegmentBytes">Size at which the state log begins another file.</param>
 /// <param name="KeepJournal">Committed segments are kept.</param>
 /// <param name="Seed">Of weights and training windows.</param>
 /// <param name="TrainingShare">Most of one core that training takes.</param>
-public sealed record EngineConfiguration(int Shards, int MaxStreamsPartition, int MaxSoloStreamsPartition, long JournalMaxBytes, bool KeepJournal, ulong Seed, double TrainingShare);
+public sealed record EngineConfiguration(int Shards, int MaxStreamsPartition, int MaxSoloStreamsPartition, long JournalMaxBytes, long StateSegmentBytes, bool KeepJournal, ulong Seed, double TrainingShare);
 
 /// <param name="Url">Page, API, health and metrics.</param>
 /// <param name="MetricsUrl">Health and metrics only; null = not served separately.</param>

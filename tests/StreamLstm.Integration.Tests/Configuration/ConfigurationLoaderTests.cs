@@ -21,7 +21,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
     {
         var settings = Valid("{}");
         Assert.Equal("state", settings.State.Directory);
-        Assert.Equal(new EngineConfiguration(Environment.ProcessorCount, 4096, 32, 1L << 30, false, 1, 0.5), settings.Engine);
+        Assert.Equal(new EngineConfiguration(Environment.ProcessorCount, 4096, 32, 1L << 30, 64 << 20, false, 1, 0.5), settings.Engine);
         Assert.Equal(new HttpSettings(new Uri("http://127.0.0.1:8080"), null, null), settings.Http);
         Assert.Equal(("default", "*"), (Assert.Single(settings.Profiles).Name, settings.Profiles[0].Select));
         Assert.Equal(new MetricsSettings(true, 2000, ""), settings.Metrics);
@@ -112,7 +112,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
         var read = new HashSet<string>();
         var json = """
             {"State":{"Directory":"/s"},
-             "Engine":{"Shards":3,"MaxStreamsPartition":10,"MaxSoloStreamsPartition":4,"JournalMaxBytes":33554432,"KeepJournal":true,"Seed":7,"TrainingShare":0.25},
+             "Engine":{"Shards":3,"MaxStreamsPartition":10,"MaxSoloStreamsPartition":4,"JournalMaxBytes":33554432,"StateSegmentBytes":4194304,"KeepJournal":true,"Seed":7,"TrainingShare":0.25},
              "Http":{"Url":"http://localhost:9000","MetricsUrl":"http://0.0.0.0:9464","Token":"t"},
              "Profiles":{"p":{"Select":"nl/*","Interval":"30m","Channels":"a, b","Covariates":"b","Season":"6h","Aggregation":"Sum","Counter":true,"Rollover":1000,"MaxRate":60,"Hold":"0s","Gaps":"zero","ValidMin":-1,"ValidMax":2.5,"Zone":"Europe/Berlin","Holidays":"DE-BY, plant","HolidayFile":"HOLIDAYS",
                "AllowedLateness":"1h","SamplesPerFrame":2,"MaxSamplesPerFrame":50,"MaxWait":"2h","MaxGapFrames":7,"HorizonSteps":48,"Quantiles":"0.1,0.5,0.9","HiddenSize":16,"Tier":"lean","Sensitivity":1,"Direction":"Below","MinDeviation":2,"MinRelativeDeviation":0.1,"ForecastEvery":0,"Explain":true,"Learning":false}},
@@ -149,7 +149,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
         Assert.Empty(errors);
         Assert.Equal(ConfigurationTable.Keys.Select(k => k.Path).Order(), read.Order());
 
-        Assert.Equal(new EngineConfiguration(3, 10, 4, 1 << 25, true, 7, 0.25), settings!.Engine);
+        Assert.Equal(new EngineConfiguration(3, 10, 4, 1 << 25, 1 << 22, true, 7, 0.25), settings!.Engine);
         var profile = settings.Profiles[0];
         Assert.Equal(("b", null, true), (Assert.Single(profile.Covariates), profile.Season, profile.Explain));
         Assert.Equal(14, profile.Holidays!.Of(2026).Count);
@@ -405,7 +405,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
         }
 
         Assert.True(ConfigurationSchema.TryExplain("Engine", out var section));
-        Assert.Equal(7, section.Split('\n').Length);
+        Assert.Equal(8, section.Split('\n').Length);
         Assert.False(ConfigurationSchema.TryExplain("Engine:Shard", out var unknown));
         Assert.Contains("did you mean Engine:Shards?", unknown, StringComparison.Ordinal);
     }

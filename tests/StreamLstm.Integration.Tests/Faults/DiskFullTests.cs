@@ -1,8 +1,5 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Net;
-using System.Text;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using StreamLstm.Integration.Tests.Crash;
 using StreamLstm.Integration.Tests.Mqtt;
@@ -13,15 +10,12 @@ namespace StreamLstm.Integration.Tests.Faults;
 [Trait("Category", "Faults")]
 public sealed class DiskFullTests : IDisposable
 {
-    private const int Streams = 40;
-    private static readonly DateTimeOffset s_start = new(2026, 1, 5, 0, 0, 0, TimeSpan.Zero);
-
     private readonly string _folder = Directory.CreateTempSubdirectory("streamlstm-full-").FullName;
-    private readonly HttpClient _http = new() { Timeout = TimeSpan.FromSeconds(10) };
     private readonly string _url = $"http://127.0.0.1:{WorkerProcess.FreePort()}";
+    private readonly MeterFeed _feed;
     private bool _mounted;
 
-    private static CancellationToken Cancel => TestContext.Current.CancellationToken;
+    public DiskFullTests() => _feed = new MeterFeed(_url);
 
     private string Disk => Path.Combine(_folder, "disk");
 
@@ -29,7 +23,7 @@ public sealed class DiskFullTests : IDisposable
 
     public void Dispose()
     {
-        _http.Dispose();
+        _feed.Dispose();
         if (_mounted)
             Run("umount", "-l", Disk);
         Directory.Delete(_folder, recursive: true);
@@ -43,35 +37,35 @@ public sealed class DiskFullTests : IDisposable
         await worker.UntilLogAsync("Serving", TimeSpan.FromSeconds(30));
         var acknowledged = 0;
         for (; acknowledged < 20; acknowledged++)
-            Assert.Equal(HttpStatusCode.OK, await PostAsync(acknowledged));
+            Assert.Equal(HttpStatusCode.OK, await _feed.PostAsync(acknowledged));
 
         // Someone else takes what is left but for some pages; segments, journal and state log need more than that before long.
         Fill(leave: 1 << 20);
         var deadline = Stopwatch.StartNew();
-        HttpStatusCode refused;
-        while ((refused = await PostAsync(acknowledged)) == HttpStatusCode.OK)
+        HttpStatusCode? refused;
+        while ((refused = await _feed.PostAsync(acknowledged)) == HttpStatusCode.OK)
         {
             acknowledged++;
             Assert.True(deadline.Elapsed < TimeSpan.FromSeconds(60), "The disk never got full.");
         }
 
-        Assert.Equal(HttpStatusCode.ServiceUnavailable, refused);
-        await Eventually.HoldsAsync(async () => (await StatusAsync("/readyz")) == HttpStatusCode.ServiceUnavailable, "readyz tells of it");
-        var parts = JsonNode.Parse(await (await _http.GetAsync(new Uri(_url + "/readyz"), Cancel)).Content.ReadAsStringAsync(Cancel))!["parts"]!.AsArray();
-        var storage = parts.Single(p => p!["name"]!.GetValue<string>() == "storage")!;
-        Assert.False(storage["ready"]!.GetValue<bool>());
-        Assert.Contains("space", storage["detail"]!.GetValue<string>(), StringComparison.OrdinalIgnoreCase);
-        Assert.Contains("streamlstm_storage_short 1", await _http.GetStringAsync(new Uri(_url + "/metrics"), Cancel), StringComparison.Ordinal);
+        // The request that found the disk full is kept waiting; those after it are refused at once.
+        Assert.True(refused is null or HttpStatusCode.ServiceUnavailable, $"{refused}");
+        await Eventually.HoldsAsync(async () => (await _feed.StatusAsync("/readyz")) == HttpStatusCode.ServiceUnavailable, "readyz tells of it");
+        var (ready, detail) = await _feed.PartAsync("storage");
+        Assert.False(ready);
+        Assert.Contains("space", detail, StringComparison.OrdinalIgnoreCase);
+        Assert.Contains("streamlstm_storage_short 1", await _feed.GetAsync("/metrics"), StringComparison.Ordinal);
         Assert.Contains("No room", worker.Log, StringComparison.Ordinal);
-        Assert.Equal(HttpStatusCode.OK, await StatusAsync("/healthz"));
+        Assert.Equal(HttpStatusCode.OK, await _feed.StatusAsync("/healthz"));
         Assert.False(worker.HasExited, worker.Log);
 
         File.Delete(Path.Combine(Disk, "filler"));
-        await Eventually.HoldsAsync(async () => (await StatusAsync("/readyz")) == HttpStatusCode.OK, "it goes on once there is room");
+        await Eventually.HoldsAsync(async () => (await _feed.StatusAsync("/readyz")) == HttpStatusCode.OK, "it goes on once there is room");
         for (var more = 0; more < 20; more++, acknowledged++)
-            Assert.Equal(HttpStatusCode.OK, await PostAsync(acknowledged));
+            Assert.Equal(HttpStatusCode.OK, await _feed.PostAsync(acknowledged));
         Assert.Equal(0, await worker.TerminateAsync(TimeSpan.FromSeconds(30)));
-        AssertComplete(acknowledged);
+        _feed.AssertComplete(Results, Enumerable.Range(0, acknowledged));
     }
 
     [Fact]
@@ -84,9 +78,9 @@ public sealed class DiskFullTests : IDisposable
         {
             await worker.UntilLogAsync("Serving", TimeSpan.FromSeconds(30));
             for (; acknowledged < 10; acknowledged++)
-                Assert.Equal(HttpStatusCode.OK, await PostAsync(acknowledged));
+                Assert.Equal(HttpStatusCode.OK, await _feed.PostAsync(acknowledged));
             Fill(leave: 256 << 10);
-            while (await PostAsync(acknowledged) == HttpStatusCode.OK)
+            while (await _feed.PostAsync(acknowledged) == HttpStatusCode.OK)
                 acknowledged++;
             await worker.TerminateAsync(TimeSpan.FromSeconds(40));
         }
@@ -95,31 +89,9 @@ public sealed class DiskFullTests : IDisposable
         using var again = WorkerProcess.Start("run", "--config", config);
         await again.UntilLogAsync("Serving", TimeSpan.FromSeconds(30));
         for (var more = 0; more < 10; more++, acknowledged++)
-            Assert.Equal(HttpStatusCode.OK, await PostAsync(acknowledged));
+            Assert.Equal(HttpStatusCode.OK, await _feed.PostAsync(acknowledged));
         Assert.Equal(0, await again.TerminateAsync(TimeSpan.FromSeconds(30)));
-        AssertComplete(acknowledged);
-    }
-
-    /// <summary>Every acknowledged sample has its result, once; of the request that was refused last there may be one too.</summary>
-    private void AssertComplete(int acknowledged)
-    {
-        var seen = new Dictionary<(string, DateTimeOffset), double>();
-        foreach (var line in File.ReadLines(Results))
-        {
-            using var record = JsonDocument.Parse(line);
-            if (record.RootElement.TryGetProperty("yhat", out _) && record.RootElement.GetProperty("y").ValueKind == JsonValueKind.Number)
-            {
-                Assert.True(
-                    seen.TryAdd((record.RootElement.GetProperty("stream").GetString()!, record.RootElement.GetProperty("time").GetDateTimeOffset()), record.RootElement.GetProperty("y").GetDouble()),
-                    $"Twice: {line[..120]}");
-            }
-        }
-
-        for (var frame = 0; frame < acknowledged; frame++)
-        {
-            for (var stream = 0; stream < Streams; stream++)
-                Assert.Equal(Value(stream, frame), seen[(Name(stream), s_start.AddMinutes(15 * frame))]);
-        }
+        _feed.AssertComplete(Results, Enumerable.Range(0, acknowledged));
     }
 
     private void Mount(int megabytes)
@@ -171,31 +143,4 @@ public sealed class DiskFullTests : IDisposable
         File.WriteAllText(path, config.ToJsonString());
         return path;
     }
-
-    private async Task<HttpStatusCode> PostAsync(int frame)
-    {
-        var lines = string.Concat(Enumerable.Range(0, Streams).Select(stream => string.Create(
-            CultureInfo.InvariantCulture, $"{{\"stream\":\"{Name(stream)}\",\"time\":\"{s_start.AddMinutes(15 * frame):yyyy-MM-ddTHH:mm:ssZ}\",\"value\":{Value(stream, frame)}}}\n")));
-        using var body = new StringContent(lines, Encoding.UTF8, "application/x-ndjson");
-        try
-        {
-            using var response = await _http.PostAsync(new Uri(_url + "/api/v1/ingest"), body, Cancel);
-            return response.StatusCode;
-        }
-        catch (TaskCanceledException) when (!Cancel.IsCancellationRequested)
-        {
-            // The request that found the disk full is kept waiting; those after it are refused at once.
-            return HttpStatusCode.ServiceUnavailable;
-        }
-    }
-
-    private async Task<HttpStatusCode> StatusAsync(string path)
-    {
-        using var response = await _http.GetAsync(new Uri(_url + path), Cancel);
-        return response.StatusCode;
-    }
-
-    private static string Name(int stream) => string.Create(CultureInfo.InvariantCulture, $"meter-{stream:D3}");
-
-    private static double Value(int stream, int frame) => 500 + stream + (frame % 96);
 }

@@ -2,6 +2,7 @@ using System.Text;
 using StreamLstm.Runtime.Ingress;
 using StreamLstm.Runtime.Journal;
 using StreamLstm.Runtime.Sharding;
+using StreamLstm.Runtime.Storage;
 using Log = StreamLstm.Runtime.Journal.Journal;
 
 namespace StreamLstm.Runtime.Tests.Journal;
@@ -44,20 +45,21 @@ public sealed class JournalTests : IDisposable
         {
             Sync = handle =>
             {
+                // No room is a reason to wait when a write says so; a flush that fails has no good reason.
                 if (fail)
-                    throw new IOException("no space left on device");
+                    throw new IOException("No space left on device", 28);
                 RandomAccess.FlushToDisk(handle);
             },
         });
         await journal.AppendAsync(Batch("a", Now, 1), Stop);
         var durable = journal.Durable;
         fail = true;
-        await Assert.ThrowsAsync<IOException>(() => journal.AppendAsync(Batch("a", Now + 1, 2), Stop).AsTask());
+        await Assert.ThrowsAsync<FlushFailedException>(() => journal.AppendAsync(Batch("a", Now + 1, 2), Stop).AsTask());
         fail = false;
-        await Assert.ThrowsAsync<IOException>(() => journal.Failed);
-        await Assert.ThrowsAsync<IOException>(() => journal.AppendAsync(Batch("a", Now + 2, 3), Stop).AsTask());
+        await Assert.ThrowsAsync<FlushFailedException>(() => journal.Failed);
+        await Assert.ThrowsAsync<FlushFailedException>(() => journal.AppendAsync(Batch("a", Now + 2, 3), Stop).AsTask());
         Assert.Equal(durable, journal.Durable);
-        await Assert.ThrowsAsync<IOException>(() => journal.DisposeAsync().AsTask());
+        await Assert.ThrowsAsync<FlushFailedException>(() => journal.DisposeAsync().AsTask());
     }
 
     [Fact]

@@ -131,11 +131,12 @@ public sealed class StateLogTests : IDisposable
     public void A_commit_without_room_leaves_nothing_and_succeeds_once_there_is_some()
     {
         var full = false;
-        using (var log = new Runtime.StateLog.StateLog(_folder["state"], 1 << 20, handle =>
+        using (var log = new Runtime.StateLog.StateLog(_folder["state"], 1 << 20, write: (file, bytes, offset) =>
         {
+            // What room there was is used.
+            RandomAccess.Write(file, full ? bytes[..(bytes.Length / 2)] : bytes, offset);
             if (full)
                 throw new IOException("No space left on device", 28);
-            RandomAccess.FlushToDisk(handle);
         }))
         {
             Commit(log, 1);

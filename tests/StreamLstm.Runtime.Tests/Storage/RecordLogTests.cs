@@ -268,16 +268,97 @@ public sealed class RecordLogTests : IDisposable
             log.Flush();
             fail = true;
             log.Append("unsure"u8);
-            Assert.Throws<IOException>(log.Flush);
+            Assert.Contains("the disk is gone", Assert.Throws<FlushFailedException>(log.Flush).Message, StringComparison.Ordinal);
             fail = false;
             Assert.Throws<IOException>(log.Flush);
             Assert.Throws<IOException>(() => log.Append("later"u8));
+            Assert.Throws<IOException>(() => log.Undo());
         }
 
         using var again = Open();
         Assert.Equal("safe", ReadAll(again)[0]);
         again.Append("accepted"u8);
         Assert.Equal("accepted", ReadAll(again)[^1]);
+    }
+
+    /// <summary>
+    /// A disk as Linux has it: what a flush fails to write is dropped, yet stays readable until the power is cut, and the next flush is a
+    /// success.
+    /// </summary>
+    [Fact]
+    [Trait("Category", "Faults")]
+    public void What_a_failed_flush_left_in_memory_alone_is_written_anew_before_it_counts_as_durable()
+    {
+        var random = new Random(11);
+        for (var run = 0; run < 60; run++)
+        {
+            var (here, disk) = (_folder[$"memory-{run}"], _folder[$"disk-{run}"]);
+            var model = new ForgetfulDisk(here, disk);
+            var durable = new List<string>();
+            for (var life = 0; life < 4; life++)
+            {
+                using var log = new RecordLog(here, 4096, model.Sync, model.Write);
+                // All that can be read counts from here on, as the engine acts upon it.
+                durable = ReadAll(log);
+                for (var i = random.Next(1, 30); i > 0; i--)
+                {
+                    var text = $"{life}-{i}-" + new string('x', random.Next(1, 400));
+                    log.Append(Encoding.UTF8.GetBytes(text));
+                    if (random.Next(3) > 0)
+                        continue;
+                    log.Flush();
+                    durable = ReadAll(log);
+                }
+
+                model.Fails = true;
+                log.Append("never acknowledged"u8);
+                Assert.Throws<FlushFailedException>(log.Flush);
+                model.Fails = false;
+            }
+
+            // The power is cut.
+            using var after = new RecordLog(disk, 4096);
+            Assert.Equal(durable, ReadAll(after).Take(durable.Count));
+        }
+    }
+
+    private sealed class ForgetfulDisk(string memory, string disk)
+    {
+        private readonly List<(string File, long Offset, int Length)> _dirty = [];
+
+        public bool Fails { get; set; }
+
+        public void Write(Microsoft.Win32.SafeHandles.SafeFileHandle file, ReadOnlySpan<byte> bytes, long offset)
+        {
+            RandomAccess.Write(file, bytes, offset);
+            _dirty.Add((PathOf(file), offset, bytes.Length));
+        }
+
+        public void Sync(Microsoft.Win32.SafeHandles.SafeFileHandle file)
+        {
+            var path = PathOf(file);
+            var written = _dirty.Where(d => d.File == path).ToList();
+            _dirty.RemoveAll(d => d.File == path);
+            if (Fails)
+                throw new IOException("Input/output error", 5);
+            Directory.CreateDirectory(disk);
+            using var target = File.OpenHandle(path.Replace(memory, disk, StringComparison.Ordinal), FileMode.OpenOrCreate, FileAccess.ReadWrite);
+            foreach (var (_, offset, length) in written)
+            {
+                var bytes = new byte[length];
+                bytes = bytes[..RandomAccess.Read(file, bytes, offset)];
+                RandomAccess.Write(target, bytes, offset);
+            }
+
+            // Truncation is metadata, which a flush of the file brings along.
+            if (RandomAccess.GetLength(target) > RandomAccess.GetLength(file))
+                RandomAccess.SetLength(target, RandomAccess.GetLength(file));
+        }
+
+        private string PathOf(Microsoft.Win32.SafeHandles.SafeFileHandle file) => Directory.GetFiles(memory).Single(p => Same(p, file));
+
+        private static bool Same(string path, Microsoft.Win32.SafeHandles.SafeFileHandle file) =>
+            new FileInfo($"/proc/self/fd/{file.DangerousGetHandle()}").ResolveLinkTarget(returnFinalTarget: true)?.FullName == Path.GetFullPath(path);
     }
 
     [Fact]
