@@ -7,7 +7,7 @@ using System.Text.Json.Nodes;
 namespace StreamLstm.Integration.Tests.Faults;
 
 /// <summary>Meters that post a reading each per frame, and know which were acknowledged.</summary>
-internal sealed class MeterFeed(string url, int streams = 40) : IDisposable
+internal sealed class MeterFeed(string url, int streams = 40, string prefix = "meter") : IDisposable
 {
     public static readonly DateTimeOffset Start = new(2026, 1, 5, 0, 0, 0, TimeSpan.Zero);
 
@@ -89,7 +89,7 @@ internal sealed class MeterFeed(string url, int streams = 40) : IDisposable
         }
     }
 
-    private static string Name(int stream) => string.Create(CultureInfo.InvariantCulture, $"meter-{stream:D3}");
+    private string Name(int stream) => string.Create(CultureInfo.InvariantCulture, $"{prefix}-{stream:D3}");
 
     private static double Value(int stream, int frame) => 500 + stream + (frame % 96);
 }
