@@ -38,6 +38,7 @@ public sealed partial class Engine : IAsyncDisposable
 {
     private const int ManyStreams = 10_000;
     private static readonly TimeSpan TickEvery = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan TellOfClock = TimeSpan.FromSeconds(5);
 
     private readonly EngineSettings _settings;
     private readonly TimeProvider _clock;
@@ -68,6 +69,7 @@ public sealed partial class Engine : IAsyncDisposable
     private long? _oldestSnapshot;
     private long _durableCommit;
     private string? _commitWaits;
+    private bool _clockIsAhead;
     private long _committed;
     private long _samples;
     private long _framesTotal;
@@ -83,7 +85,8 @@ public sealed partial class Engine : IAsyncDisposable
         _settings = settings;
         _sinks = sinks;
         _outbox = new OutboxMemory(settings.OutboxBytes);
-        _clock = clock;
+        // A simulated one only moves forward by itself, and tells nothing of what has passed.
+        _clock = clock is SimulatedClock ? clock : new LogClock(clock);
         _logger = loggers.CreateLogger("StreamLstm.Engine");
         _profiles = [.. settings.Profiles.OrderBy(p => p.Name, StringComparer.Ordinal).Select((p, i) => new ProfileRuntime(i, p))];
         _outlookStreams = [.. OutlookTable.Streams(settings.Profiles).Select(Encoding.UTF8.GetBytes)];
@@ -211,7 +214,8 @@ public sealed partial class Engine : IAsyncDisposable
         Runs = true;
         using var sourcesStop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         using var loopStop = new CancellationTokenSource();
-        var pump = Task.Run(() => RunLoopsAsync(loopStop.Token), CancellationToken.None);
+        var loopsEnd = loopStop.Token;
+        var pump = Task.Run(() => RunLoopsAsync(loopsEnd), CancellationToken.None);
         Volatile.Write(ref _pump, pump);
         var ticker = Task.Run(() => TickAsync(sourcesStop.Token), CancellationToken.None);
         var training = Task.Run(() => _training!.RunAsync(sourcesStop.Token), CancellationToken.None);
@@ -474,6 +478,7 @@ public sealed partial class Engine : IAsyncDisposable
         _header.Sequence = _sequence = _durableCommit = header.Sequence;
         _header.JournalNext = _committed = header.JournalNext;
         header.Clocks.CopyTo(_header.Clocks, 0);
+        (_clock as LogClock)?.NoEarlierThan(header.Clocks.Max());
         foreach (var (k, v) in header.ActiveVersions)
             _header.ActiveVersions[k] = v;
         foreach (var (k, v) in header.SourcePositions)
@@ -837,6 +842,7 @@ public sealed partial class Engine : IAsyncDisposable
         while (!stop.IsCancellationRequested)
         {
             await Task.Delay(TickEvery, stop);
+            NoteClock();
             var now = UnixMicros.Now(_clock);
             due.Clear();
             var committed = Volatile.Read(ref _committed);
@@ -856,6 +862,14 @@ public sealed partial class Engine : IAsyncDisposable
             foreach (var (partition, _) in due)
                 _tickedAt[partition] = _journal.Durable;
         }
+    }
+
+    private void NoteClock()
+    {
+        var ahead = (_clock as LogClock)?.Ahead ?? TimeSpan.Zero;
+        if (ahead >= TellOfClock && !_clockIsAhead)
+            Log.ClockSetBack(_logger, ahead.TotalSeconds);
+        _clockIsAhead = ahead > TimeSpan.Zero && (_clockIsAhead || ahead >= TellOfClock);
     }
 
     private async Task DrainPumpAsync(Task pump)
@@ -943,6 +957,9 @@ public sealed partial class Engine : IAsyncDisposable
 
         [LoggerMessage(1010, LogLevel.Information, "There is room for the journal again")]
         public static partial void JournalGoesOn(ILogger logger);
+
+        [LoggerMessage(1011, LogLevel.Warning, "The system's clock is {Seconds:F0} s behind the log's: it was set back. Stamps go on from where they were, a sixteenth slower, until it has caught up")]
+        public static partial void ClockSetBack(ILogger logger, double seconds);
 
         [LoggerMessage(1005, LogLevel.Error, "The journal failed")]
         public static partial void JournalFailed(ILogger logger, Exception exception);

@@ -299,6 +299,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
     private void Encode(SampleBatch batch, ByteWriter w)
     {
         var letters = new List<DeadLetter>(batch.DeadLetters);
+        var maxFuture = _maxFutureMicros + ((Clock as LogClock)?.Slack ?? 0);
         w.Byte(KindBatch);
         w.String(batch.SourceName ?? "");
         w.String(batch.SourcePosition ?? "");
@@ -310,7 +311,7 @@ internal sealed class Journal : IIngress, IAsyncDisposable
             var key = batch.Key(i);
             var values = batch.Values(i);
             var rows = batch.Rows(i);
-            if (Refuse(key, batch.EventTime(i), batch.LastEventTime(i), batch.Arrival(i), values, rows, _maxFutureMicros) is var (reason, detail))
+            if (Refuse(key, batch.EventTime(i), batch.LastEventTime(i), batch.Arrival(i), values, rows, maxFuture) is var (reason, detail))
             {
                 var text = System.Text.Encoding.UTF8.GetString(key[..Math.Min(key.Length, MaxKeyBytes)]);
                 letters.Add(DeadLetter.Create(reason, batch.SourceName ?? "ingress", text, detail, batch.Arrival(i), [], text));

@@ -662,6 +662,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         }
 
         _session = session;
+        // Below, it arrives at the partition's clock: a stamp before it (a producer's clock, or ours set back) would look like old silence.
         var late = session.Repair is not null && session.Aligner.IsBehind(samples.EventTime(i));
         if (!CheckRange(session.Profile.Profile, samples, i))
         {
@@ -673,13 +674,13 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
 
         if (late)
         {
-            AlignLate(partition, session, session.Repair!, samples.EventTime(i), samples.Arrival(i), samples.Values(i), faulty: false);
+            AlignLate(partition, session, session.Repair!, samples.EventTime(i), _clock, samples.Values(i), faulty: false);
             return;
         }
 
-        var outcome = session.Aligner.Add(samples.EventTime(i), samples.Arrival(i), samples.Values(i), this);
+        var outcome = session.Aligner.Add(samples.EventTime(i), _clock, samples.Values(i), this);
         if (session.Repair is { } kept && outcome is SampleOutcome.Accepted or SampleOutcome.Duplicate or SampleOutcome.Dip)
-            Keep(partition, session, kept, samples.EventTime(i), samples.Arrival(i), samples.Values(i), faulty: false);
+            Keep(partition, session, kept, samples.EventTime(i), _clock, samples.Values(i), faulty: false);
         switch (outcome)
         {
             case SampleOutcome.Accepted:
@@ -736,13 +737,13 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
 
         if (late)
         {
-            AlignLate(partition, session, session.Repair!, samples.EventTime(i), samples.Arrival(i), values, faulty: true);
+            AlignLate(partition, session, session.Repair!, samples.EventTime(i), _clock, values, faulty: true);
             return;
         }
 
-        var outcome = session.Aligner.Add(samples.EventTime(i), samples.Arrival(i), values, this, faulty: true);
+        var outcome = session.Aligner.Add(samples.EventTime(i), _clock, values, this, faulty: true);
         if (session.Repair is { } kept && outcome is SampleOutcome.Accepted or SampleOutcome.Duplicate or SampleOutcome.Dip)
-            Keep(partition, session, kept, samples.EventTime(i), samples.Arrival(i), values, faulty: true);
+            Keep(partition, session, kept, samples.EventTime(i), _clock, values, faulty: true);
     }
 
     private bool CheckChannels(Profile profile, SampleBatch samples, int i)

@@ -46,10 +46,11 @@ public sealed class SignalDeterminismTests : IDisposable
         var random = new Random(seed);
         var file = new SinkFile();
         var state = _folder["0"];
-        var clock = new ManualTimeProvider(Ward.Start);
         var crashes = 0;
         for (var until = 0; until < Steps; crashes++)
         {
+            // Of its own in every life: what follows a crash comes at its own time again.
+            var clock = new ManualTimeProvider(Ward.Start);
             var settings = Ward.Settings(state) with { StateSegmentBytes = segmentBytes, Shards = 1 + random.Next(4), MaxBatchEntries = random.Next(2) == 0 ? 3 : 20_000 };
             await using var engine = await RunningEngine.StartAsync(settings, clock, new RecordingSink(file));
             var fed = engine.Ingress.Position("feed") is { } position ? int.Parse(position, CultureInfo.InvariantCulture) : 0;
