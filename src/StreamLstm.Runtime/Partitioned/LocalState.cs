@@ -26,15 +26,7 @@ public sealed class LocalState : IDisposable
     {
         if (!Directory.Exists(Path.Combine(directory, "state")))
             throw new InvalidOperationException($"{directory} is no state folder of a worker.");
-        try
-        {
-            _lock = new FileStream(Path.Combine(directory, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-        }
-        catch (IOException e)
-        {
-            throw new InvalidOperationException($"The state folder {directory} is in use by a worker ({e.Message}).", e);
-        }
-
+        _lock = StateArchive.Lock(directory);
         _settings = new EngineSettings { StateDirectory = directory, Profiles = profiles };
         _profiles = [.. profiles.OrderBy(p => p.Name, StringComparer.Ordinal).Select((p, i) => new ProfileRuntime(i, p))];
         _models = new ModelStore(Path.Combine(directory, "models"));
@@ -44,6 +36,16 @@ public sealed class LocalState : IDisposable
             _header = commit.Header;
             foreach (var (count, states) in commit.States)
                 TakeUp(states.Span, count);
+        }
+
+        try
+        {
+            StateArchive.RequireWhole(directory, _header ?? new CommitHeader());
+        }
+        catch
+        {
+            Dispose();
+            throw;
         }
     }
 

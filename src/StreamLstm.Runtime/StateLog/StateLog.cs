@@ -98,35 +98,7 @@ internal sealed class StateLog : IDisposable
         header.OutputsAt = outputs.Count > 0 ? StageOutputs(header.Sequence, outputs) : -1;
         var w = _record;
         w.Clear();
-        w.Byte(KindCommit);
-        w.Byte(Version);
-        w.Int64(header.Sequence);
-        w.Int64(header.JournalNext);
-        w.Int64(header.OutputsAt);
-        foreach (var clock in header.Clocks)
-            w.Int64(clock);
-        w.Int32(header.ActiveVersions.Count);
-        foreach (var (profile, version) in header.ActiveVersions)
-        {
-            w.String(profile);
-            w.Int32(version);
-        }
-
-        w.Int32(header.SourcePositions.Count);
-        foreach (var (source, read) in header.SourcePositions)
-        {
-            w.String(source);
-            w.String(read);
-        }
-
-        w.Int32(header.SinkMarks.Count);
-        foreach (var (sink, mark) in header.SinkMarks)
-        {
-            w.String(sink);
-            w.Int64(mark.Commit);
-            w.Int64(mark.Length);
-        }
-
+        WriteHeader(w, header);
         w.Int32(shards.Count);
         foreach (var shard in shards)
         {
@@ -277,7 +249,39 @@ internal sealed class StateLog : IDisposable
         return ReadHeader(ref r, position);
     }
 
-    private static CommitHeader ReadHeader(ref ByteReader r, long position)
+    internal static void WriteHeader(ByteWriter w, CommitHeader header)
+    {
+        w.Byte(KindCommit);
+        w.Byte(Version);
+        w.Int64(header.Sequence);
+        w.Int64(header.JournalNext);
+        w.Int64(header.OutputsAt);
+        foreach (var clock in header.Clocks)
+            w.Int64(clock);
+        w.Int32(header.ActiveVersions.Count);
+        foreach (var (profile, version) in header.ActiveVersions)
+        {
+            w.String(profile);
+            w.Int32(version);
+        }
+
+        w.Int32(header.SourcePositions.Count);
+        foreach (var (source, read) in header.SourcePositions)
+        {
+            w.String(source);
+            w.String(read);
+        }
+
+        w.Int32(header.SinkMarks.Count);
+        foreach (var (sink, mark) in header.SinkMarks)
+        {
+            w.String(sink);
+            w.Int64(mark.Commit);
+            w.Int64(mark.Length);
+        }
+    }
+
+    internal static CommitHeader ReadHeader(ref ByteReader r, long position)
     {
         if (r.Byte() is var kind && kind != KindCommit)
             throw new CorruptLogException($"Unknown state record kind {kind} at position {position}.");

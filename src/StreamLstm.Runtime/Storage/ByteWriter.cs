@@ -106,6 +106,8 @@ internal ref struct ByteReader(ReadOnlySpan<byte> data)
 
     public readonly int Position => _at;
 
+    public readonly int Left => _data.Length - _at;
+
     public readonly bool AtEnd => _at == _data.Length;
 
     public byte Byte() => Take(1)[0];

@@ -4,6 +4,7 @@ using StreamLstm.Connectors.Kafka;
 using StreamLstm.Connectors.Kafka.Partitions;
 using StreamLstm.Runtime.Partitioned;
 using StreamLstm.Runtime.Profiles;
+using StreamLstm.Runtime.StateLog;
 using StreamLstm.Runtime.Storage;
 using StreamLstm.Worker.Configuration;
 
@@ -52,13 +53,25 @@ internal sealed class KafkaCommand : Command
         Add(check);
         Add(align);
         Add(migrate);
-        var state = new Option<DirectoryInfo>("--state") { Description = "State:Directory of a local worker that was stopped; it stays as it is.", HelpName = "DIR", Required = true };
+        var state = new Option<FileSystemInfo>("--state") { Description = "State:Directory of a local worker that was stopped, or what state export made of it; it stays as it is.", HelpName = "DIR|FILE", Required = true };
         var import = new Command("import", "Gives a group that has never read the state of a local worker, each stream in the partition of its key; profiles as that worker had them.") { _config, state };
         import.SetAction((parsed, _) => EachAsync(parsed, source =>
         {
-            using var local = new LocalState(parsed.GetValue(state)!.FullName, Profiles(parsed));
-            using var maintenance = new KafkaMaintenance(source.Settings);
-            Console.WriteLine(maintenance.Import(local));
+            var path = parsed.GetValue(state)!.FullName;
+            var unpacked = File.Exists(path) ? Directory.CreateTempSubdirectory("streamlstm-import-") : null;
+            try
+            {
+                if (unpacked is not null)
+                    StateArchive.Import(path, path = unpacked.FullName);
+                using var local = new LocalState(path, Profiles(parsed));
+                using var maintenance = new KafkaMaintenance(source.Settings);
+                Console.WriteLine(maintenance.Import(local));
+            }
+            finally
+            {
+                unpacked?.Delete(recursive: true);
+            }
+
             return Task.CompletedTask;
         }));
         Add(import);

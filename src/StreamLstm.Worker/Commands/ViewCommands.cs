@@ -16,9 +16,11 @@ internal static class ViewCommands
         yield return View("forecast", "Prints a stream's latest forecast.", "STREAM", "/api/v1/streams/{0}/forecast", PrintForecast);
         yield return Group("episodes", "The anomaly episodes of a running worker.", View("list", "Lists the latest episodes.", null, "/api/v1/episodes", PrintEpisodes));
         yield return Group(
-            "state", "The durable state of a running worker's streams.",
+            "state", "The durable state of a worker's streams: of a running one, or of a stopped one as a file.",
             View("show", "Shows a stream's recurrent state and what its forecast is mixed from.", "STREAM", "/api/v1/streams/{0}/state", PrintState),
-            View("reset", "Forgets what the model knows of a stream, in log order.", "STREAM", "/api/v1/streams/{0}/reset", _ => Console.WriteLine("reset"), HttpMethod.Post));
+            View("reset", "Forgets what the model knows of a stream, in log order.", "STREAM", "/api/v1/streams/{0}/reset", _ => Console.WriteLine("reset"), HttpMethod.Post),
+            StateFileCommands.Export(),
+            StateFileCommands.Import());
     }
 
     private static Command Group(string name, string description, params Command[] verbs)
