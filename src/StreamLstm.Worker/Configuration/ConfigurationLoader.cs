@@ -18,7 +18,7 @@ namespace StreamLstm.Worker.Configuration;
 
 /// <summary>
 /// Reads the layers (later ones win): <c>appsettings.json</c> beside the program, the file given with <c>--config</c>, one file per
-/// key in <c>/run/secrets</c>, environment variables <c>StreamLstm__…</c>. All errors are collected; nothing is half-applied.
+/// key in <c>/run/secrets</c> and in systemd's <c>$CREDENTIALS_DIRECTORY</c>, environment variables <c>StreamLstm__…</c>. All errors are collected; nothing is half-applied.
 /// </summary>
 public static class ConfigurationLoader
 {
@@ -52,6 +52,8 @@ public static class ConfigurationLoader
 
         if (Directory.Exists(secretsDirectory))
             builder.AddKeyPerFile(Path.GetFullPath(secretsDirectory), optional: true);
+        if (environment is null && Environment.GetEnvironmentVariable("CREDENTIALS_DIRECTORY") is { Length: > 0 } credentials && Directory.Exists(credentials))
+            builder.AddKeyPerFile(Path.GetFullPath(credentials), optional: true);
         if (environment is null)
             builder.AddEnvironmentVariables();
         else

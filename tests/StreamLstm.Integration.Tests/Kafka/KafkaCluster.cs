@@ -43,6 +43,10 @@ public sealed class KafkaCluster : IDisposable
 
     public string BootstrapServers { get; }
 
+    /// <summary>How clients speak to the cluster that the environment names: <c>STREAMLSTM_TEST_KAFKA_CLIENT</c>, librdkafka's settings as <c>key=value;…</c>.</summary>
+    public static IReadOnlyDictionary<string, string> Client { get; } = (Environment.GetEnvironmentVariable("STREAMLSTM_TEST_KAFKA_CLIENT") ?? "")
+        .Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(p => p.Split('=', 2)).ToDictionary(p => p[0], p => p[1], StringComparer.Ordinal);
+
     public bool IsMock => _mock != 0;
 
     /// <summary>A mock cluster of its own, whatever the environment says, for tests that break it.</summary>
@@ -71,9 +75,28 @@ public sealed class KafkaCluster : IDisposable
         }
     }
 
+    /// <summary>A test's own client, with <see cref="Client"/>.</summary>
+    public static T Secured<T>(T config)
+        where T : ClientConfig
+    {
+        foreach (var (key, value) in Client)
+            config.Set(key, value);
+        return config;
+    }
+
     public unsafe void SetDown() => ((delegate* unmanaged[Cdecl]<nint, int, int>)Export("rd_kafka_mock_broker_set_down"))(_mock, 1);
 
     public unsafe void SetUp() => ((delegate* unmanaged[Cdecl]<nint, int, int>)Export("rd_kafka_mock_broker_set_up"))(_mock, 1);
+
+    /// <summary>The mock answers the next requests of a kind with these errors; 0 = in order.</summary>
+    public unsafe void PushErrors(short api, ReadOnlySpan<int> errors)
+    {
+        fixed (int* first = errors)
+            Assert.Equal(0, ((delegate* unmanaged[Cdecl]<nint, short, nuint, int*, int>)Export("rd_kafka_mock_push_request_errors_array"))(_mock, api, (nuint)errors.Length, first));
+    }
+
+    /// <summary>Every answer of the mock comes this much later.</summary>
+    public unsafe void SetLatency(TimeSpan latency) => ((delegate* unmanaged[Cdecl]<nint, int, int, int>)Export("rd_kafka_mock_broker_set_rtt"))(_mock, -1, (int)latency.TotalMilliseconds);
 
     public async Task<string> CreateTopicAsync(string name, int partitions)
     {
@@ -90,7 +113,7 @@ public sealed class KafkaCluster : IDisposable
             return;
         }
 
-        using var admin = new AdminClientBuilder(new AdminClientConfig { BootstrapServers = BootstrapServers }).Build();
+        using var admin = new AdminClientBuilder(Secured(new AdminClientConfig { BootstrapServers = BootstrapServers })).Build();
         await admin.CreateTopicsAsync([new TopicSpecification { Name = topic, NumPartitions = partitions, ReplicationFactor = 1 }]);
     }
 

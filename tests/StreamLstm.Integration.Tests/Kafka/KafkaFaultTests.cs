@@ -102,7 +102,7 @@ public sealed class KafkaFaultTests
         }
 
         Assert.Equal(0, await worker.TerminateAsync(TimeSpan.FromSeconds(20)));
-        using (var meddler = new ConsumerBuilder<byte[], byte[]>(new ConsumerConfig { BootstrapServers = rig.Servers, GroupId = rig.Group("a") }).Build())
+        using (var meddler = new ConsumerBuilder<byte[], byte[]>(KafkaCluster.Secured(new ConsumerConfig { BootstrapServers = rig.Servers, GroupId = rig.Group("a") })).Build())
             meddler.Commit([new TopicPartitionOffset(rig.Topic, 1, 5)]);
 
         await rig.ProduceAsync(30, 60);
@@ -125,7 +125,7 @@ public sealed class KafkaFaultTests
     public async Task Missing_topics_and_unequal_partitions_end_the_worker_with_a_remedy()
     {
         using var rig = await TransactionalRig.CreateAsync(partitions: 4);
-        using (var admin = new AdminClientBuilder(new AdminClientConfig { BootstrapServers = rig.Servers }).Build())
+        using (var admin = new AdminClientBuilder(KafkaCluster.Secured(new AdminClientConfig { BootstrapServers = rig.Servers })).Build())
             await admin.CreateTopicsAsync([new TopicSpecification { Name = rig.Prefix("b") + ".state", NumPartitions = 3, ReplicationFactor = 1 }]);
 
         var worker = rig.Start(rig.WriteConfiguration("b"));

@@ -94,12 +94,13 @@ internal sealed class TransactionalRig : IDisposable
         Topics = [Topic],
         GroupId = Group(fleet),
         TopicPrefix = Prefix(fleet),
+        Client = KafkaCluster.Client,
     };
 
     /// <summary>More partitions for the input, as an operator would.</summary>
     public async Task GrowAsync(int partitions)
     {
-        using var admin = new AdminClientBuilder(new AdminClientConfig { BootstrapServers = Servers }).Build();
+        using var admin = new AdminClientBuilder(KafkaCluster.Secured(new AdminClientConfig { BootstrapServers = Servers })).Build();
         await admin.CreatePartitionsAsync(new[] { Topic, Prefix("a") + ".results", Prefix("a") + ".episodes", Prefix("a") + ".deadletters" }
             .Select(t => new PartitionsSpecification { Topic = t, IncreaseTo = partitions }));
         _partitions = partitions;
@@ -140,6 +141,8 @@ internal sealed class TransactionalRig : IDisposable
                 },
             },
         };
+        foreach (var (key, value) in KafkaCluster.Client)
+            source["Client"]![key] = value;
         change?.Invoke(source);
         var number = Interlocked.Increment(ref _workers);
         var json = new JsonObject
@@ -238,7 +241,7 @@ internal sealed class TransactionalRig : IDisposable
     {
         // Asks about the group without joining it.
         if (!_groups.TryGetValue(fleet, out var consumer))
-            _groups[fleet] = consumer = new ConsumerBuilder<byte[], byte[]>(new ConsumerConfig { BootstrapServers = Servers, GroupId = Group(fleet) }).SetLogHandler((_, _) => { }).Build();
+            _groups[fleet] = consumer = new ConsumerBuilder<byte[], byte[]>(KafkaCluster.Secured(new ConsumerConfig { BootstrapServers = Servers, GroupId = Group(fleet) })).SetLogHandler((_, _) => { }).Build();
         var partitions = Enumerable.Range(0, _partitions).Select(p => new TopicPartition(Topic, p)).ToList();
         long committed;
         try
@@ -260,14 +263,14 @@ internal sealed class TransactionalRig : IDisposable
     public List<ConsumeResult<byte[], byte[]>> Read(string topic, IsolationLevel isolation = IsolationLevel.ReadCommitted, int? partitions = null)
     {
         var count = partitions ?? _partitions;
-        using var consumer = new ConsumerBuilder<byte[], byte[]>(new ConsumerConfig
+        using var consumer = new ConsumerBuilder<byte[], byte[]>(KafkaCluster.Secured(new ConsumerConfig
         {
             BootstrapServers = Servers,
             GroupId = _name + "-witness",
             IsolationLevel = isolation,
             EnablePartitionEof = true,
             EnableAutoCommit = false,
-        }).SetLogHandler((_, _) => { }).Build();
+        })).SetLogHandler((_, _) => { }).Build();
         consumer.Assign(Enumerable.Range(0, count).Select(p => new TopicPartitionOffset(topic, p, Offset.Beginning)));
         var read = new List<ConsumeResult<byte[], byte[]>>();
         var ends = new HashSet<int>();
@@ -285,7 +288,7 @@ internal sealed class TransactionalRig : IDisposable
         return [.. read.OrderBy(r => r.Partition.Value).ThenBy(r => r.Offset.Value)];
     }
 
-    public IProducer<byte[], byte[]> RawProducer(string? transactionalId = null) => new ProducerBuilder<byte[], byte[]>(new ProducerConfig { BootstrapServers = Servers, TransactionalId = transactionalId }).SetLogHandler((_, _) => { }).Build();
+    public IProducer<byte[], byte[]> RawProducer(string? transactionalId = null) => new ProducerBuilder<byte[], byte[]>(KafkaCluster.Secured(new ProducerConfig { BootstrapServers = Servers, TransactionalId = transactionalId })).SetLogHandler((_, _) => { }).Build();
 
     /// <summary>One after the other per key: streams with as many dead letters as the engine has share a key.</summary>
     public void AssertSame(List<string> expected, List<string> actual, string because)
@@ -329,7 +332,7 @@ internal sealed class TransactionalRig : IDisposable
         });
 
     private IProducer<string, string> NewProducer() =>
-        new ProducerBuilder<string, string>(new ProducerConfig { BootstrapServers = Servers, EnableIdempotence = true, LingerMs = 1, Partitioner = Partitioner.Murmur2Random }).SetLogHandler((_, _) => { }).Build();
+        new ProducerBuilder<string, string>(KafkaCluster.Secured(new ProducerConfig { BootstrapServers = Servers, EnableIdempotence = true, LingerMs = 1, Partitioner = Partitioner.Murmur2Random })).SetLogHandler((_, _) => { }).Build();
 
     private Timestamp Stamp(int minute) => new(_start + (minute * (long)Step.TotalMilliseconds) + 1000, TimestampType.CreateTime);
 }

@@ -123,7 +123,7 @@ public sealed partial class KafkaPartitionSource : ISampleSource
             }
             catch (KafkaException e)
             {
-                var reason = $"{e.Error.Reason} ({_settings.BootstrapServers})";
+                var reason = $"{topology.Trouble ?? e.Error.Reason} ({_settings.BootstrapServers})";
                 if (_notReady != reason)
                     Log.Unreachable(_logger, _settings.Name, reason);
                 _notReady = reason;

@@ -24,8 +24,11 @@ public sealed class KafkaTopology : IDisposable
         ArgumentNullException.ThrowIfNull(settings);
         KafkaNative.Load();
         _settings = settings;
-        _admin = new AdminClientBuilder(settings.Admin()).SetLogHandler((_, _) => { }).SetErrorHandler((_, _) => { }).Build();
+        _admin = new AdminClientBuilder(settings.Admin()).SetLogHandler((_, _) => { }).SetErrorHandler((_, e) => Trouble = e.Code == ErrorCode.Local_AllBrokersDown ? Trouble : e.Reason).Build();
     }
+
+    /// <summary>What the client last had to say of its connections: a certificate, a password; null if nothing.</summary>
+    public string? Trouble { get; private set; }
 
     /// <summary>Partitions by input topic.</summary>
     /// <exception cref="KafkaTopologyException">Topics are missing or don't fit; the message says what to do.</exception>
