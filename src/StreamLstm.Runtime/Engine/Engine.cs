@@ -37,6 +37,9 @@ public sealed record EngineStatistics(
 public sealed partial class Engine : IAsyncDisposable
 {
     private const int ManyStreams = 10_000;
+
+    /// <summary>State that a commit is meant to hold at most, so that a fleet's beginning doesn't take more memory than its life.</summary>
+    private const long MostStateBytes = 16 << 20;
     private static readonly TimeSpan TickEvery = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan TellOfClock = TimeSpan.FromSeconds(5);
 
@@ -592,6 +595,8 @@ public sealed partial class Engine : IAsyncDisposable
     {
         var position = _committed;
         var lastStatistics = 0L;
+        // At first as if every entry were the birth of a stream, which writes its whole record.
+        var stateBytesPerEntry = _profiles.Max(p => 4L * p.Plan.RecordWords * p.Channels);
         var work = RentWork();
         while (!stop.IsCancellationRequested)
         {
@@ -602,9 +607,10 @@ public sealed partial class Engine : IAsyncDisposable
                 continue;
             }
 
-            if (!_journal.ReadInto(work.Batch, position, _settings.MaxBatchEntries))
+            if (!_journal.ReadInto(work.Batch, position, (int)Math.Clamp(MostStateBytes / stateBytesPerEntry, 1, _settings.MaxBatchEntries)))
                 continue;
             await ProcessAsync(work, stop);
+            stateBytesPerEntry = Math.Max(1, work.Made.Sum(m => (long)m.State.Length) / Math.Max(1, work.Batch.Count));
             position = work.Batch.Next;
             // Not cancellable: what the shards have processed must be committed before anything that builds on it.
             var finished = Stopwatch.GetTimestamp();
