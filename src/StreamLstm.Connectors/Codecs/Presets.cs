@@ -26,12 +26,15 @@ public static class Presets
         // NotifyStatus holds only what has changed; a component without the power has nothing to say about it.
         new()
         {
-            Name = "shelly-gen2/notify-em",
+            Name = "shelly-gen2/notify",
             Match = "{dev}/events/rpc",
             Where = ["/method=NotifyStatus"],
-            Stream = "{dev}/em{*}",
+            Stream = "{dev}/{field}",
             Time = new() { At = "/params/ts" },
-            Values = Values(("power", new() { At = "/params/em:*/total_act_power", Unit = "W" })),
+            Values = Values(
+                ("em", new() { At = "/params/em:*/total_act_power", Field = "em{*}", Unit = "W" }),
+                ("switch", new() { At = "/params/switch:*/apower", Field = "switch{*}/power", Unit = "W" }),
+                ("energy", new() { At = "/params/switch:*/aenergy/total", Field = "switch{*}/energy", Unit = "Wh", Kind = ValueKind.Counter })),
         },
         new()
         {

@@ -49,13 +49,13 @@ public sealed class PartitionOutput
 /// of what is durable: throw it away and restore another. Not thread-safe, not bound to a thread.
 /// <para>
 /// Changelog: key = stream key and a slot byte, 0 for the snapshot, 1 … for entries after it, 255 for what changes without a frame;
-/// value = <c>[version u8 = 1][kind u8][profile block][body]</c> with the body of <see cref="Shard"/>. The key <c>FF</c> alone is the partition's header:
-/// <c>[version u8 = 1][sequence i64][next position i64][clock i64][n i32] n×{profile, version i32}</c>, the last record of every commit.
+/// value = <c>[version u8 = 3][kind u8][profile block][body]</c> with the body of <see cref="Shard"/>. The key <c>FF</c> alone is the partition's header:
+/// <c>[version u8 = 3][sequence i64][next position i64][clock i64][n i32] n×{profile, version i32}</c>, the last record of every commit.
 /// </para>
 /// </summary>
 public sealed class PartitionCore
 {
-    internal const byte FormatVersion = 2;
+    internal const byte FormatVersion = 3;
     internal static readonly byte[] HeaderKey = [0xff];
 
     private readonly Shard _shard;

@@ -46,7 +46,7 @@ internal sealed class StateLog : IDisposable
 {
     private const byte KindCommit = 1;
     private const byte KindOutputs = 2;
-    private const byte Version = 1;
+    private const byte Version = 2;
 
     /// <summary>Added to the kind of an output that isn't its stream's newest.</summary>
     private const byte NotNewest = 0x80;

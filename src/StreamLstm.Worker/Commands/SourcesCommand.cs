@@ -97,6 +97,8 @@ internal sealed class SourcesCommand : Command
             Print(batch, trace);
             foreach (var letter in batch.DeadLetters)
                 Terminal.Line($"{letter.Reason}: {letter.Detail}");
+            if (batch.DeadLetters.Any(l => l.Reason == DeadLetterReason.Unmatched))
+                Terminal.Line($"Topics that match: {string.Join(", ", bindings.Select(b => b.Match).Distinct())}.");
             if (batch.IsEmpty)
             {
                 Terminal.Line(decoder.Counters.Filtered > 0

@@ -275,7 +275,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
             "StreamLstm:Sources:m:Bindings:a:Match: is needed without a Preset.",
             "StreamLstm:Sources:m:Bindings:a:Stream: is needed without a Preset.",
             $"StreamLstm:Sources:m:Bindings:b:Preset is \"shelly\": allowed is one of {string.Join(", ", Presets.Names)}.",
-            "StreamLstm:Sources:m:Bindings:c:Match: can't be given beside a preset of several parts; use one of shelly-gen2/notify-em, shelly-gen2/em, shelly-gen2/emdata, shelly-gen2/switch instead.",
+            "StreamLstm:Sources:m:Bindings:c:Match: can't be given beside a preset of several parts; use one of shelly-gen2/notify, shelly-gen2/em, shelly-gen2/emdata, shelly-gen2/switch instead.",
             "StreamLstm:Sources:m:Bindings:d:Time:MaxAge is \"0s\": allowed is a duration such as 250ms, 30s, 15m, 24h or 7d from 1s to 36500d (default 10950d).",
             "StreamLstm:Sources:m:Bindings:e:Format is \"xml\": allowed is one of json, text, csv, influx, sparkplug, obis, json-sr, cloudevents, int16, float32 (default json).",
             "StreamLstm:Sources:m:Bindings:e:Values:v:Kind is \"level\": allowed is one of gauge, counter, delta, time (default gauge).",

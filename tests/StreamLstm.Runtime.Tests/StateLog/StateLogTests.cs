@@ -104,7 +104,7 @@ public sealed class StateLogTests : IDisposable
     [Fact]
     public void A_record_of_an_unknown_kind_or_version_is_refused_with_its_numbers()
     {
-        foreach (var (kind, version, said) in new[] { (9, 1, "Unknown state record kind 9"), (1, 42, "format version 42; this build reads version 1") })
+        foreach (var (kind, version, said) in new[] { (9, 2, "Unknown state record kind 9"), (1, 42, "format version 42; this build reads version 2") })
         {
             using (var log = new RecordLog(_folder["state"], 1 << 20))
             {
