@@ -53,8 +53,8 @@ public sealed class ForecastPlan
     /// <summary>Most covariates of a series.</summary>
     public const int MostCovariates = 4;
 
-    /// <summary>What one covariate contributes: its value and its expected value at three steps, and their squares.</summary>
-    internal const int CovariateFeatures = 8;
+    /// <summary>What one covariate contributes to the wide linear expert: its value, what is expected of it at three steps, and their squares.</summary>
+    internal const int WideCovariateFeatures = 8;
 
     private const int CalendarInputs = 10;
 
@@ -135,9 +135,10 @@ public sealed class ForecastPlan
         // A day may have 25 hours.
         RingLength = Math.Max(Math.Max(SeasonLag(weekFrames, horizon), SeasonLag(dayFrames, horizon)), Math.Max(horizon, 32)) + 1 + ((dayFrames + 23) / 24);
         Covariates = covariates;
+        Window = BuildWindow(Reach);
+        CovariateParts = BuildWindow(horizon);
         CovariateSteps = [Math.Max(1, Reach / 4), Math.Max(1, Reach / 2), Reach];
-        Window = BuildWindow();
-        Inputs = 2 + (dayFrames > 0 ? 2 + Window.Length : 0) + (weekFrames > 0 ? 2 + Window.Length : 0) + Window.Length + CalendarInputs + 1 + (CovariateFeatures * covariates);
+        Inputs = 2 + (dayFrames > 0 ? 2 + Window.Length : 0) + (weekFrames > 0 ? 2 + Window.Length : 0) + Window.Length + CalendarInputs + 1 + CovariateInputs;
 
         HasLinear = linear;
         LinearSteps = BuildLinearSteps();
@@ -251,10 +252,19 @@ public sealed class ForecastPlan
     public int Covariates { get; }
 
     /// <summary>Length of the covariates' contribution to the inputs.</summary>
-    public int CovariateInputs => CovariateFeatures * Covariates;
+    public int CovariateInputs => 2 * (1 + CovariateForesight) * Covariates;
 
-    /// <summary>Steps ahead at which a covariate's known or expected value is read.</summary>
-    public int[] CovariateSteps { get; }
+    /// <summary>
+    /// Parts of the horizon, by the steps they end with: the mean of a covariate's known or expected values over each is an input, so every step's
+    /// vintage is read.
+    /// </summary>
+    public IReadOnlyList<int> CovariateParts { get; }
+
+    /// <summary>Steps ahead at which a covariate's known or expected value itself is read.</summary>
+    public IReadOnlyList<int> CovariateSteps { get; }
+
+    /// <summary>Values of one covariate's future that are read: of <see cref="CovariateParts"/>, then of <see cref="CovariateSteps"/>.</summary>
+    public int CovariateForesight => CovariateParts.Count + CovariateSteps.Count;
 
     /// <summary>How far ahead the windows of inputs look: K, at most a day.</summary>
     private int Reach => Math.Min(Horizon, DayFrames > 0 ? DayFrames : Horizon);
@@ -280,7 +290,7 @@ public sealed class ForecastPlan
     internal int[] Window { get; }
 
     /// <summary>Length of the wide linear expert's input: constant, calendar, mean deviation, lags.</summary>
-    internal int WideInputs => WideFixed + (CovariateFeatures * Covariates) + LinearLags.Length;
+    internal int WideInputs => WideFixed + (WideCovariateFeatures * Covariates) + LinearLags.Length;
 
     /// <summary>Horizon steps that the linear experts learn [S].</summary>
     internal int[] LinearSteps { get; }
@@ -387,11 +397,11 @@ public sealed class ForecastPlan
         return [.. knots];
     }
 
-    private int[] BuildWindow()
+    private static int[] BuildWindow(int reach)
     {
         var window = new SortedSet<int>();
         for (var i = 1; i <= WindowSamples; i++)
-            window.Add(Math.Max(1, (int)((long)Reach * i / WindowSamples)));
+            window.Add(Math.Max(1, (int)((long)reach * i / WindowSamples)));
         return [.. window];
     }
 
@@ -413,7 +423,7 @@ public sealed class ForecastPlan
     /// </summary>
     private int[] BuildLinearLags()
     {
-        var most = MostWideInputs - WideFixed - (CovariateFeatures * Covariates);
+        var most = MostWideInputs - WideFixed - (WideCovariateFeatures * Covariates);
         var lags = new SortedSet<int>();
         void Add(int lag)
         {

@@ -213,7 +213,7 @@ internal sealed class LinearExperts
             level = (a * level) + b;
         foreach (ref var v in record[p.LinearChange..p.LinearWide])
             v *= a;
-        _wide.Rescale(Wide(record), a, WideUnitless + p.CovariateInputs);
+        _wide.Rescale(Wide(record), a, WideUnitless + (ForecastPlan.WideCovariateFeatures * p.Covariates));
         _narrow.Rescale(Narrow(record), a, NarrowUnitless);
     }
 
@@ -243,8 +243,15 @@ internal sealed class LinearExperts
             _calendar.AsSpan(4 * phase.DayPhase, 4).CopyTo(x[1..]);
         if (p.WeekFrames > 0)
             _calendar.AsSpan((4 * p.DayFrames) + (4 * phase.WeekPhase), 4).CopyTo(x[5..]);
-        covariates.CopyTo(x[WideUnitless..]);
-        var at = WideUnitless + covariates.Length;
+        var at = WideUnitless;
+        // Of each the present, and the steps that stand last.
+        for (var c = 0; c < covariates.Length; c += 2 * (1 + p.CovariateForesight))
+        {
+            covariates.Slice(c, 2).CopyTo(x[at..]);
+            covariates.Slice(c + (2 * (1 + p.CovariateParts.Count)), 2 * p.CovariateSteps.Count).CopyTo(x[(at + 2)..]);
+            at += ForecastPlan.WideCovariateFeatures;
+        }
+
         x[at++] = record[p.LinearMean];
         for (var k = 0; k < ForecastPlan.WideDeviations; k++)
             x[at++] = Deviation(record, n, k);

@@ -483,13 +483,14 @@ public sealed class SeriesModel
     }
 
     /// <summary>
-    /// What this series contributes to others whose covariate it is: its value and what the seasonal expert expects of it, in its own
-    /// normalised units, clipped to ±8, and their squares (demand rises with heat and with cold).
+    /// What this series contributes to others whose covariate it is: its value, for each part of the horizon the mean of what is known of its future,
+    /// and what is known at three steps; where nothing is known, what the seasonal expert expects there (of a part, in its middle). In its own
+    /// normalised units, clipped to ±8, each with its square (demand rises with heat and with cold).
     /// </summary>
     /// <param name="record">The covariate's record, after its frame was observed.</param>
     /// <param name="phase">Phase of the frame.</param>
-    /// <param name="features">Receives <see cref="ForecastPlan.CovariateFeatures"/> values.</param>
-    /// <param name="known">What is known in advance of its values at <see cref="ForecastPlan.CovariateSteps"/>, in its own unit, NaN = nothing; or empty.</param>
+    /// <param name="features">Receives two values for now and for each of <see cref="ForecastPlan.CovariateForesight"/>.</param>
+    /// <param name="known">What is known in advance, [<see cref="ForecastPlan.CovariateForesight"/>] in its own unit, NaN = nothing; or empty.</param>
     public void WriteCovariate(Span<float> record, FramePhase phase, Span<float> features, ReadOnlySpan<double> known = default)
     {
         if (Integers(record)[IntCount] == 0)
@@ -499,11 +500,16 @@ public sealed class SeriesModel
         }
 
         var phi = Phi(record);
-        for (var i = 0; i < features.Length / 2; i++)
+        var (parts, steps) = (_plan.CovariateParts, _plan.CovariateSteps);
+        Write(features, 0, At(record, 1));
+        for (var i = 0; i < parts.Count + steps.Count; i++)
         {
-            var v = i == 0 ? At(record, 1) : SeasonalForecast(record, phase, _plan.CovariateSteps[i - 1], phi);
-            if (i > 0 && known.Length > 0 && double.IsFinite(known[i - 1]))
-                v = (float)((known[i - 1] - Doubles(record)[DblOffset]) / Doubles(record)[DblScale]);
+            var step = i >= parts.Count ? steps[i - parts.Count] : ((i == 0 ? 0 : parts[i - 1]) + parts[i] + 1) / 2;
+            Write(features, i + 1, known.Length > 0 && double.IsFinite(known[i]) ? (float)((known[i] - Doubles(record)[DblOffset]) / Doubles(record)[DblScale]) : SeasonalForecast(record, phase, step, phi));
+        }
+
+        static void Write(Span<float> features, int i, float v)
+        {
             v = Math.Clamp(v, -8, 8);
             features[2 * i] = v;
             features[(2 * i) + 1] = 0.5f * v * v;
@@ -1315,15 +1321,17 @@ public sealed class SeriesModel
         return result;
     }
 
-    /// <summary>Day and week profile h frames on, h at most a day (a week without days).</summary>
+    /// <summary>Day and week profile h frames on.</summary>
     private float SeasonAhead(ReadOnlySpan<float> record, FramePhase phase, int h)
     {
         var p = _plan;
         var (day, week) = phase.Path is { } path ? (path.DayPhase[h], path.WeekPhase[h]) : (phase.DayPhase + h, phase.WeekPhase + h);
         var season = 0f;
         if (p.DayFrames > 0)
-            season = record[p.DaySeason + (day >= p.DayFrames ? day - p.DayFrames : day)];
-        return p.WeekFrames > 0 ? season + record[p.WeekSeason + (week >= p.WeekFrames ? week - p.WeekFrames : week)] : season;
+            season = record[p.DaySeason + Turned(day, p.DayFrames)];
+        return p.WeekFrames > 0 ? season + record[p.WeekSeason + Turned(week, p.WeekFrames)] : season;
+
+        static int Turned(int phase, int season) => phase < season ? phase : phase < 2 * season ? phase - season : phase % season;
     }
 
     private float SeasonAt(ReadOnlySpan<float> record, FramePhase phase) =>

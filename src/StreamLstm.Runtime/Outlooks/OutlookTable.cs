@@ -73,6 +73,25 @@ internal sealed class OutlookTable
         return i >= 0 && time - series.Times[i] < HoldMicros ? series.Values[i] : double.NaN;
     }
 
+    /// <summary>The mean of what is known at so many times, one interval apart; NaN = nothing is.</summary>
+    public double Mean(byte[] key, long first, long interval, int count)
+    {
+        var series = _series[key];
+        var next = series.IndexAfter(first);
+        var (sum, known) = (0.0, 0);
+        for (var time = first; count > 0; count--, time += interval)
+        {
+            while (next < series.Times.Count && series.Times[next] <= time)
+                next++;
+            if (next == 0 || time - series.Times[next - 1] >= HoldMicros)
+                continue;
+            sum += series.Values[next - 1];
+            known++;
+        }
+
+        return known > 0 ? sum / known : double.NaN;
+    }
+
     /// <summary><c>[n i32] n×{stream block, newest i64, m i32, m×{time i64, issued i64, value f64}}</c>, streams in order.</summary>
     public void Write(ByteWriter w)
     {

@@ -49,6 +49,13 @@ internal sealed partial class Shard
 
         foreach (var stream in profile.OutlookStreams)
         {
+            var from = 0;
+            foreach (var to in profile.Plan.CovariateParts)
+            {
+                _frameValues.Add(stream is null || _replaying ? double.NaN : partition.Outlooks.Mean(stream, (work.Frame + from + 1) * profile.IntervalMicros, profile.IntervalMicros, to - from));
+                from = to;
+            }
+
             foreach (var step in profile.Plan.CovariateSteps)
                 _frameValues.Add(stream is null || _replaying ? double.NaN : partition.Outlooks.At(stream, (work.Frame + step) * profile.IntervalMicros));
         }

@@ -25,7 +25,7 @@ internal sealed class ProfileRuntime
         if (CovariateChannels.Contains(-1))
             throw new ArgumentException($"A covariate of profile {profile.Name} is none of its channels.", nameof(profile));
         OutlookStreams = [.. profile.Covariates.Select(name => profile.Outlooks.TryGetValue(name, out var stream) ? System.Text.Encoding.UTF8.GetBytes(stream) : null)];
-        KnownLength = profile.Outlooks.Count > 0 ? Plan.CovariateSteps.Length * profile.Covariates.Count : 0;
+        KnownLength = profile.Outlooks.Count > 0 ? Plan.CovariateForesight * profile.Covariates.Count : 0;
         Shape = new LstmForecasterShape(Plan.Inputs, Plan.Hidden, Plan.Horizon);
     }
 
@@ -51,7 +51,7 @@ internal sealed class ProfileRuntime
     /// <summary>By covariate the stream that tells its future, or null [C].</summary>
     public byte[]?[] OutlookStreams { get; }
 
-    /// <summary>How many values are known in advance with each frame: [C, steps], or 0.</summary>
+    /// <summary>How many values are known in advance with each frame: [C, foresight], or 0.</summary>
     public int KnownLength { get; }
 
     public long IntervalMicros { get; }

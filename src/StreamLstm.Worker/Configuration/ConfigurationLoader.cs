@@ -93,6 +93,8 @@ public static class ConfigurationLoader
             errors.Add($"{ConfigurationTable.Root}:Sinks: nothing would reach them, as Kafka sources with Guarantee exactly_once publish to the topics of their TopicPrefix inside their transactions. Remove the sinks, or set Guarantee to at_least_once.");
         if (sources.Exists(s => s is KafkaPartitionSourceConfiguration) && settings.Profiles.FirstOrDefault(p => p.Tier == Tier.Solo) is { } large)
             errors.Add($"{ConfigurationTable.Root}:Profiles:{large.Name}:Tier: solo is not possible beside Kafka sources with Guarantee exactly_once, as a stream's state is larger than a Kafka message may be. Choose rich, or set Guarantee to at_least_once.");
+        if (sources.Exists(s => s is KafkaPartitionSourceConfiguration) && settings.Profiles.FirstOrDefault(p => p.Outlooks.Count > 0) is { } foreseen)
+            errors.Add($"{ConfigurationTable.Root}:Profiles:{foreseen.Name}:Outlooks: what is known in advance comes through the local journal, which Kafka sources with Guarantee exactly_once don't read. Leave Outlooks out, or set Guarantee to at_least_once.");
         CheckSessions(sources, sinks, errors);
         return errors.Count == 0 ? (settings, []) : (null, errors);
     }

@@ -219,6 +219,17 @@ public sealed class ConfigurationLoaderTests : IDisposable
     }
 
     [Fact]
+    public void Outlooks_are_refused_beside_Kafka_sources_that_have_no_local_journal()
+    {
+        const string json = """
+            {"Profiles":{"p":{"Channels":"load,temperature","Covariates":"temperature","Outlooks":{"temperature":"weather"}}},
+             "Sources":{"k":{"Type":"kafka","Guarantee":"GUARANTEE","BootstrapServers":"h:9092","Topics":"a","Bindings":{"b":{"Match":"a","Stream":"{$key}","Values":{"v":{"At":"/v"}}}}}}}
+            """;
+        Assert.Contains("p:Outlooks: what is known in advance comes through the local journal", Assert.Single(Invalid(json.Replace("GUARANTEE", "exactly_once"))), StringComparison.Ordinal);
+        Assert.Single(Valid(json.Replace("GUARANTEE", "at_least_once")).Sources);
+    }
+
+    [Fact]
     public void Every_error_is_reported_at_once_with_key_value_and_what_is_allowed()
     {
         var errors = Invalid("""

@@ -53,6 +53,39 @@ public sealed class OutlookTests : IDisposable
     }
 
     [Fact]
+    public void The_mean_over_a_part_of_the_horizon_is_that_of_the_newest_vintage_at_each_of_its_steps()
+    {
+        var table = Table();
+        for (var h = 0; h < 10; h++)
+            table.Take(Key, issued: 0, time: h * Hour, h);
+        table.Take(Key, issued: 2 * Hour, time: 4 * Hour, 104);
+        table.Take(Key, issued: 1 * Hour, time: 4 * Hour, -104);
+        for (var first = -3; first < 20; first++)
+        {
+            for (var count = 1; count < 9; count++)
+            {
+                var known = Enumerable.Range(0, count * 2).Select(i => table.At(Key, (first * Hour) + (i * Hour / 2))).Where(double.IsFinite).ToList();
+                var mean = table.Mean(Key, first * Hour, Hour / 2, count * 2);
+                Assert.True(known.Count == 0 ? double.IsNaN(mean) : Math.Abs(known.Average() - mean) < 1e-9);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(5)]
+    [InlineData(48)]
+    [InlineData(96)]
+    [InlineData(200)]
+    public void The_parts_hold_every_step_of_the_horizon_once(int horizon)
+    {
+        var plan = new Core.Forecasting.ForecastPlan(48, 336, horizon, 4, [0.05, 0.5, 0.95], 1e-3, covariates: 1);
+        Assert.Equal(horizon, plan.CovariateParts[^1]);
+        Assert.Equal(plan.CovariateParts.Distinct().Order(), plan.CovariateParts);
+        Assert.True(plan.CovariateParts[0] >= 1);
+    }
+
+    [Fact]
     public void A_restored_table_is_the_one_that_was_written()
     {
         var table = Table();

@@ -162,7 +162,7 @@ public sealed class PartitionCoreTests : IDisposable
         });
         var foreign = Refusal(r => r.Apply("x"u8, "hello"u8, tombstone: false));
 
-        Assert.Contains("has format 9; this program reads 2", format, StringComparison.Ordinal);
+        Assert.Contains("has format 9; this program reads 3", format, StringComparison.Ordinal);
         Assert.Contains($"kind 1 in slot {entry.Key[^1]}", slot, StringComparison.Ordinal);
         Assert.Contains("ends early", torn, StringComparison.Ordinal);
         Assert.Contains("have no snapshot", orphan, StringComparison.Ordinal);
