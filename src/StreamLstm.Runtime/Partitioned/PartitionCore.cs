@@ -228,8 +228,7 @@ public sealed class PartitionCore
         Sequence = sequence;
         Position = _durable = position;
         _shard.RestorePartition(0, clock, active);
-        foreach (var stream in streams)
-            _shard.RestoreStream(stream);
+        _shard.RestoreStreams(0, streams);
     }
 
     private void Clear()

@@ -26,6 +26,9 @@ public sealed class PartitionRestore
 
     public int Streams => _streams.Count;
 
+    /// <summary>Size of the snapshots and entries that are held.</summary>
+    public long Bytes { get; private set; }
+
     /// <exception cref="CorruptLogException">The record is not of this program; the message says what is wrong, not where.</exception>
     public void Apply(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, bool tombstone)
     {
@@ -43,7 +46,8 @@ public sealed class PartitionRestore
             // A stream is deleted by its snapshot's tombstone; those of its entries may come before or after it.
             if (key[^1] == 0)
             {
-                _streams.Remove(stream.ToArray());
+                if (_streams.Remove(stream.ToArray(), out var deleted))
+                    Bytes -= Size(deleted);
                 _withoutSnapshot.Remove(stream.ToArray());
             }
 
@@ -62,12 +66,15 @@ public sealed class PartitionRestore
         if (kind == Shard.SnapshotRecord)
         {
             var owned = stream.ToArray();
+            if (_streams.TryGetValue(owned, out var before))
+                Bytes -= Size(before);
             _streams[owned] = new RestoredStream { Key = owned, Profile = profile, Snapshot = body };
+            Bytes += body.Length;
             _withoutSnapshot.Remove(owned);
         }
         else if (lookup.TryGetValue(stream, out var known))
         {
-            known.Entries.Add(body);
+            Bytes += known.Add(key[^1], body);
         }
         else
         {
@@ -114,6 +121,8 @@ public sealed class PartitionRestore
         if (IsHeader(key))
             ApplyHeader(value, tombstone: value.IsEmpty);
     }
+
+    private static long Size(RestoredStream stream) => stream.Snapshot.Length + stream.Entries.Sum(e => (long)e.Length);
 
     private void ApplyHeader(ReadOnlySpan<byte> value, bool tombstone)
     {

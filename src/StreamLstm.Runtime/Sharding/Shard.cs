@@ -40,6 +40,9 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
     private const byte HasKnown = 0x40;
     private const int BlockRows = 64;
 
+    /// <summary>Enough for whole blocks of the network, few enough that their entries stay in the cache.</summary>
+    private const int RestoredAtOnce = 256;
+
     private readonly EngineSettings _settings;
     private readonly ProfileRuntime[] _profiles;
     private readonly ProfileSelector _selector;
@@ -281,25 +284,33 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
     private IEnumerable<(int Count, ReadOnlyMemory<byte> Bytes)> Ours(IReadOnlyList<(int Count, ReadOnlyMemory<byte> Bytes)> states) =>
         states.Count == _shards ? [states[_index]] : states;
 
-    /// <summary>Rebuilds one stream: latest snapshot, then its entries through the same step code. False if the partition isn't ours.</summary>
-    public bool RestoreStream(RestoredStream stream)
+    /// <summary>Rebuilds streams: latest snapshots, then their entries through the same step code, many streams at a time.</summary>
+    public void RestoreStreams(int partition, IEnumerable<RestoredStream> streams)
     {
-        if (_partitions[IndexOf(stream.Key)] is not { } partition)
-            return false;
-        _emit = false;
-        var r = new ByteReader(stream.Snapshot);
-        RestoreSnapshot(partition, stream.Key, Encoding.UTF8.GetBytes(stream.Profile), stream.SnapshotCommit, ref r);
-        foreach (var entries in stream.Entries)
+        var own = _partitions[partition]!;
+        foreach (var group in streams.Chunk(RestoredAtOnce))
         {
-            var e = new ByteReader(entries);
-            RestoreEntries(partition, stream.Key, ref e);
+            _emit = false;
+            foreach (var stream in group)
+            {
+                var r = new ByteReader(stream.Snapshot);
+                RestoreSnapshot(own, stream.Key, Encoding.UTF8.GetBytes(stream.Profile), stream.SnapshotCommit, ref r);
+                foreach (var entries in stream.Entries)
+                {
+                    var e = new ByteReader(entries);
+                    RestoreEntries(own, stream.Key, ref e);
+                }
+            }
+
+            RunRestored();
+            foreach (var stream in group)
+            {
+                if (own.Sessions.TryGetValue(stream.Key, out var session))
+                    Expect(own, session);
+            }
         }
 
-        RunRestored();
-        if (partition.Sessions.TryGetValue(stream.Key, out var session))
-            Expect(partition, session);
-        partition.SignalDeadline = _signals.NextDeadline(partition.Index);
-        return true;
+        own.SignalDeadline = _signals.NextDeadline(own.Index);
     }
 
     /// <summary>Steps through the entries that were read; their effects are known already, but for the models'.</summary>
@@ -1457,6 +1468,28 @@ internal sealed class RestoredStream
     public long SnapshotCommit { get; set; }
 
     public List<byte[]> Entries { get; } = [];
+
+    private int _headerEntry = -1;
+
+    /// <summary>Adds an entry; one without frames takes the place of the last such, as it does in a compacted log.</summary>
+    /// <returns>How many bytes are held now that weren't before.</returns>
+    public int Add(byte slot, byte[] entry)
+    {
+        var replaced = 0;
+        if (slot == Shard.HeaderSlot)
+        {
+            if (_headerEntry >= 0)
+            {
+                replaced = Entries[_headerEntry].Length;
+                Entries.RemoveAt(_headerEntry);
+            }
+
+            _headerEntry = Entries.Count;
+        }
+
+        Entries.Add(entry);
+        return entry.Length - replaced;
+    }
 }
 
 /// <summary>Byte order of UTF-8 keys; equality and a seedless hash, so that nothing depends on the process.</summary>

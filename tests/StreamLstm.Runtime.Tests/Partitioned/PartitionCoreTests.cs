@@ -101,6 +101,20 @@ public sealed class PartitionCoreTests : IDisposable
     }
 
     [Fact]
+    public void Whoever_has_followed_the_changelog_from_the_start_holds_no_more_than_who_reads_what_compaction_leaves()
+    {
+        var run = new Run(_factory);
+        run.Until(Records, commitEvery: 1);
+        var records = run.Log.Count;
+        var followed = run.Restore(compact: 0);
+        var read = run.Restore(compact: 2);
+
+        Assert.True(run.Log.Count < records / 4, $"{run.Log.Count} of {records}");
+        Assert.Equal(read.Bytes, followed.Bytes);
+        Assert.True(read.Bytes > 0);
+    }
+
+    [Fact]
     public void A_header_of_each_commit_tells_position_clock_and_versions()
     {
         var run = new Run(_factory);
