@@ -387,6 +387,10 @@ public sealed partial class Engine : IAsyncDisposable
 
     internal IEnumerable<Measurement<long>> ConsumerLags() => _partitions.SelectMany(p => p.ConsumerLags());
 
+    internal IEnumerable<Measurement<long>> StandbyLags() => _partitions.SelectMany(p => p.StandbyLags());
+
+    internal long StandbyBytes() => _partitions.Sum(p => p.Standbys.Sum(s => s.Bytes));
+
     internal IEnumerable<Measurement<long>> ModelVersions()
     {
         foreach (var profile in _profiles)

@@ -47,6 +47,8 @@ internal sealed class EngineMetrics
         meter.CreateObservableGauge("streamlstm_storage_short", () => engine.StorageIsShort, description: "1 while the disk has no room and nothing is acknowledged.");
         meter.CreateObservableGauge("streamlstm_queue_depth", engine.QueueDepths, description: "Items waiting, by stage.");
         meter.CreateObservableGauge("streamlstm_consumer_lag_messages", engine.ConsumerLags, description: "Records that a partition has and its owner here hasn't read.");
+        meter.CreateObservableGauge("streamlstm_standby_lag_messages", engine.StandbyLags, description: "State records of a partition that is kept warm here for another owner, and haven't been read.");
+        meter.CreateObservableGauge("streamlstm_standby_bytes", engine.StandbyBytes, "By", "State that is kept warm here for other owners.");
         meter.CreateObservableGauge("streamlstm_watermark_lag_seconds", () => engine.Statistics.NewestEventLagSeconds is { } lag ? new[] { new Measurement<double>(lag) } : [], "s", "Clock minus the newest event time.");
         meter.CreateObservableGauge("streamlstm_model_version", engine.ModelVersions, description: "Active model version by profile; 0 = no network yet.");
         meter.CreateObservableGauge("streamlstm_live_skill_ratio", engine.SkillRatios, description: "1 - MAE/MAE of the seasonal naive forecast over the same targets, by horizon.");

@@ -17,6 +17,11 @@ public sealed record PartitionStatistics(int Streams, int StaleStreams, long Sta
 /// <param name="Messages">Records that the partition has and its owner hasn't read.</param>
 public sealed record PartitionLag(string Topic, int Partition, long Messages);
 
+/// <summary>A partition whose state is kept for the case that its owner goes.</summary>
+/// <param name="Messages">Records of its state that haven't been read yet.</param>
+/// <param name="Bytes">What is held.</param>
+public sealed record PartitionStandby(string Topic, int Partition, long Messages, long Bytes);
+
 /// <summary>A thread that owns partitions and answers questions about their streams.</summary>
 public interface IPartitionHost
 {
@@ -41,6 +46,7 @@ public sealed class PartitionFactory
     private long _frames;
     private long _results;
     private long _newestEvent = long.MinValue;
+    private IReadOnlyList<PartitionStandby> _standbys = [];
 
     /// <param name="noteDeadLetter">Source, reason and detail of each.</param>
     internal PartitionFactory(EngineSettings settings, ProfileRuntime[] profiles, ModelStore models, EngineMetrics? metrics = null, Action<string, string, string>? noteDeadLetter = null)
@@ -142,6 +148,15 @@ public sealed class PartitionFactory
             NewestEventLagSeconds = s.NewestEventLagSeconds is { } own && lag is { } other ? Math.Min(own, other) : lag,
         };
     }
+
+    /// <summary>What is kept for others at present.</summary>
+    public IReadOnlyList<PartitionStandby> Standbys
+    {
+        get => Volatile.Read(ref _standbys);
+        set => Volatile.Write(ref _standbys, value);
+    }
+
+    internal IEnumerable<Measurement<long>> StandbyLags() => Standbys.Select(s => new Measurement<long>(s.Messages, new("topic", s.Topic), new("partition", s.Partition)));
 
     internal IEnumerable<Measurement<long>> ConsumerLags() =>
         _hosts.Keys.SelectMany(h => h.Statistics.Lags).Select(l => new Measurement<long>(l.Messages, new("topic", l.Topic), new("partition", l.Partition)));

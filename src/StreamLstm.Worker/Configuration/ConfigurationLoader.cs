@@ -296,6 +296,7 @@ public static class ConfigurationLoader
             CommitInterval = node.Duration("CommitInterval"),
             MaxStreamsPartition = node.Integer("MaxStreamsPartition"),
             KeepWarm = node.Duration("KeepWarm"),
+            Standbys = node.Integer("Standbys"),
             Client = node.Map("Client"),
         };
         var bindings = BindingReader.Read(node, errors);

@@ -122,6 +122,7 @@ public static class ConfigurationTable
         new("Sources:*:CommitInterval", ConfigurationType.Duration, "100ms", "How long records are gathered for one transaction; results can't be seen earlier (exactly_once).") { Min = "5ms", Max = "10s", OnlyFor = s_kafka },
         new("Sources:*:MaxStreamsPartition", Integer, "100000", "Streams a topic's partition accepts; samples of further ones become dead letters (exactly_once).") { Min = "1", Max = "10000000", OnlyFor = s_kafka },
         new("Sources:*:KeepWarm", ConfigurationType.Duration, "5m", "How long the state of partitions that went to another worker stays in memory, in case they come back (exactly_once).") { Min = "0s", Max = "1d", OnlyFor = s_kafka },
+        new("Sources:*:Standbys", Integer, "0", "How many other workers follow the state of each partition, so that they can go on with it at once; num.standby.replicas of Kafka Streams (exactly_once).") { Min = "0", Max = "16", OnlyFor = s_kafka },
         new("Sources:*:Path", Text, null, "File, or folder and pattern with * and ?; CSV, TSV or NDJSON, plain or .gz; signals as WFDB (.hea) or EDF (.edf).") { Required = true, OnlyFor = s_file },
         new("Sources:*:Speed", Number, "0", "Event seconds per second; 0 = as fast as possible.") { Min = "0", Max = "1000000000", OnlyFor = ["file", "simulator"] },
         new("Sources:*:Follow", ConfigurationType.Boolean, "false", "Whether to wait for rows appended to the last file.") { OnlyFor = s_file },

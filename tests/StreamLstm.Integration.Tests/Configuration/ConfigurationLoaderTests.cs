@@ -50,9 +50,9 @@ public sealed class ConfigurationLoaderTests : IDisposable
         var plain = Assert.IsType<KafkaPartitionSourceConfiguration>(Assert.Single(Valid(Kafka("\"Topics\":\"meters\"")).Sources)).Settings;
         Assert.Equal(new KafkaPartitionSettings { Name = "k", BootstrapServers = "h:9092", Topics = plain.Topics, Client = plain.Client }, plain);
         var all = Assert.IsType<KafkaPartitionSourceConfiguration>(Assert.Single(Valid(Kafka("""
-            "Topics":"a,b","GroupId":"g","TopicPrefix":"p","StateTopic":"s.{topic}","InstanceId":"i","Threads":2,"CommitInterval":"50ms","MaxStreamsPartition":7,"KeepWarm":"0s","Client":{"security.protocol":"ssl"}
+            "Topics":"a,b","GroupId":"g","TopicPrefix":"p","StateTopic":"s.{topic}","InstanceId":"i","Threads":2,"CommitInterval":"50ms","MaxStreamsPartition":7,"KeepWarm":"0s","Standbys":2,"Client":{"security.protocol":"ssl"}
             """)).Sources)).Settings;
-        Assert.Equal(("g", "p", "s.{topic}", "i", 2, 50.0, 7, TimeSpan.Zero, "ssl"), (all.GroupId, all.TopicPrefix, all.StateTopic, all.InstanceId, all.Threads, all.CommitInterval.TotalMilliseconds, all.MaxStreamsPartition, all.KeepWarm, all.Client["security.protocol"]));
+        Assert.Equal(("g", "p", "s.{topic}", "i", 2, 50.0, 7, TimeSpan.Zero, 2, "ssl"), (all.GroupId, all.TopicPrefix, all.StateTopic, all.InstanceId, all.Threads, all.CommitInterval.TotalMilliseconds, all.MaxStreamsPartition, all.KeepWarm, all.Standbys, all.Client["security.protocol"]));
 
         Assert.Contains("must not contain the pattern ^power.*", Refused(Kafka("\"Topics\":\"^power.*\"")), StringComparison.Ordinal);
         Assert.Contains("StateTopic must contain {topic}", Refused(Kafka("\"Topics\":\"a,b\"")), StringComparison.Ordinal);
@@ -129,7 +129,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
                    "z":{"Preset":"emoncms","Time":{"Zone":"Asia/Tokyo"}}}},
                "f":{"Type":"file","Path":"x.csv","Speed":60,"Follow":true,"Table":{"TimeColumn":"t","StreamColumn":"s","ValueColumns":"a,b","Zone":"Asia/Tokyo","TimeFormat":"unix_ms"}},
                "h":{"Type":"http","MaxBodyBytes":2048,"MaxLineBytes":512},
-               "k":{"Type":"kafka","Guarantee":"at_least_once","BootstrapServers":"b1:9092,b2:9092","Topics":"meters, ^power.*","GroupId":"g","TopicPrefix":"p","StateTopic":"s.{topic}","InstanceId":"i","Threads":2,"CommitInterval":"50ms","MaxStreamsPartition":7,"KeepWarm":"0s","Client":{"security.protocol":"ssl"},
+               "k":{"Type":"kafka","Guarantee":"at_least_once","BootstrapServers":"b1:9092,b2:9092","Topics":"meters, ^power.*","GroupId":"g","TopicPrefix":"p","StateTopic":"s.{topic}","InstanceId":"i","Threads":2,"CommitInterval":"50ms","MaxStreamsPartition":7,"KeepWarm":"0s","Standbys":2,"Client":{"security.protocol":"ssl"},
                  "Bindings":{"b":{"Match":"meters","Stream":"{$key}","Values":{"v":{"At":"/v"}}}}},
                "z":{"Type":"simulator","Streams":3,"Seed":9,"Interval":"30m","Days":4,"FaultsPerDay":0.5,"Speed":10}},
              "Sinks":{"f":{"Type":"file","Path":"o","Kinds":"episode"},

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Confluent.Kafka;
 
 namespace StreamLstm.Connectors.Kafka.Partitions;
@@ -17,7 +18,7 @@ internal sealed class KafkaPartitionConfig
     public KafkaPartitionConfig(KafkaPartitionSettings settings)
     {
         _settings = settings;
-        _ = Consumer("check");
+        _ = Consumer("check", 0, headers: false);
         _ = Producer("check");
     }
 
@@ -26,10 +27,18 @@ internal sealed class KafkaPartitionConfig
 
     public string TransactionalId(string id) => $"{_settings.GroupId}-{id}";
 
-    public ConsumerConfig Consumer(string id)
+    /// <summary>The client id that all threads of a worker have and no other worker.</summary>
+    public string Worker(string instance) => _settings.Client.GetValueOrDefault("client.id") ?? $"streamlstm-{instance}";
+
+    /// <param name="instance">The worker's name.</param>
+    /// <param name="index">Which of its threads.</param>
+    public ConsumerConfig Consumer(string instance, int index, bool headers)
     {
         var config = Consumers(new ConsumerConfig
         {
+            ClientId = Worker(instance),
+            // What isn't asked for needn't be fetched from the native library for every record.
+            ConsumeResultFields = headers ? "headers,timestamp,topic" : "timestamp,topic",
             AutoOffsetReset = AutoOffsetReset.Earliest,
             // Partitions that stay are not interrupted by those that move.
             PartitionAssignmentStrategy = PartitionAssignmentStrategy.CooperativeSticky,
@@ -42,7 +51,7 @@ internal sealed class KafkaPartitionConfig
             FetchWaitMaxMs = 50,
         });
         if (_settings.InstanceId is not null)
-            config.GroupInstanceId = id;
+            config.GroupInstanceId = string.Create(CultureInfo.InvariantCulture, $"{instance}-{index}");
         return config;
     }
 
@@ -52,6 +61,7 @@ internal sealed class KafkaPartitionConfig
         var config = Consumers(new ConsumerConfig { QueuedMaxMessagesKbytes = 64 * 1024, MaxPartitionFetchBytes = 8 << 20, FetchWaitMaxMs = 20, FetchQueueBackoffMs = 5 });
         config.AutoOffsetReset = AutoOffsetReset.Earliest;
         config.StatisticsIntervalMs = 0;
+        config.ConsumeResultFields = "topic";
         return config;
     }
 

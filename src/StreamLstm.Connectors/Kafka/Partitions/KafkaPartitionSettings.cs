@@ -33,6 +33,9 @@ public sealed record KafkaPartitionSettings : KafkaSettings
     /// <summary>How long the state of partitions that were given away is kept, in case they come back.</summary>
     public TimeSpan KeepWarm { get; init; } = TimeSpan.FromMinutes(5);
 
+    /// <summary>How many other workers follow the state of each partition, so that they can go on with it at once.</summary>
+    public int Standbys { get; init; }
+
     internal string Results => TopicPrefix + ".results";
 
     internal string Episodes => TopicPrefix + ".episodes";

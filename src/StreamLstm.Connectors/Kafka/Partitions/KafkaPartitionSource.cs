@@ -73,10 +73,12 @@ public sealed partial class KafkaPartitionSource : ISampleSource
         var partitions = await TopologyAsync(ingress.Clock, stopping);
         var instance = _settings.InstanceId ?? Guid.NewGuid().ToString("N")[..12];
         using var models = new KafkaModels(_settings, _config.Restore(), _factory, _logger);
+        using var standby = new KafkaStandby(_settings, _config.Restore(), _factory, _config.Worker(instance), partitions.Values.Sum(), _logger);
+        await standby.ForeseeAsync();
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        _workers = [.. Enumerable.Range(0, _settings.Threads).Select(i => new KafkaWorker(_settings, _config, i, instance, _decoder, _factory, models, partitions, _view, ingress.Clock, _logger))];
+        _workers = [.. Enumerable.Range(0, _settings.Threads).Select(i => new KafkaWorker(_settings, _config, i, instance, _decoder, _factory, models, standby, partitions, _view, ingress.Clock, _logger))];
         _notReady = null;
-        var running = _workers.Select(w => OnThread(w, stop.Token)).ToList();
+        var running = _workers.Select(w => OnThread(w.Run, stop.Token)).Append(OnThread(standby.Run, stop.Token)).ToList();
         var following = FollowAsync(models, ingress.Clock, stop.Token);
         try
         {
@@ -133,14 +135,14 @@ public sealed partial class KafkaPartitionSource : ISampleSource
     }
 
     // A consumer belongs to one thread from its creation to its disposal.
-    private Task OnThread(KafkaWorker worker, CancellationToken stopping)
+    private Task OnThread(Action<CancellationToken> run, CancellationToken stopping)
     {
         var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var thread = new Thread(() =>
         {
             try
             {
-                worker.Run(stopping);
+                run(stopping);
                 done.SetResult();
             }
             catch (Exception e)

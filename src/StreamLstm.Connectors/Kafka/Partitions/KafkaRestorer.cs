@@ -8,7 +8,7 @@ using StreamLstm.Runtime.Storage;
 namespace StreamLstm.Connectors.Kafka.Partitions;
 
 /// <summary>One partition that is to be restored, and how it went.</summary>
-internal sealed class KafkaRestore(TopicPartition partition, int of, PartitionCore? warm)
+internal sealed class KafkaRestore(TopicPartition partition, int of, PartitionCore? warm, StandbyState? standby)
 {
     private int _done;
 
@@ -18,6 +18,9 @@ internal sealed class KafkaRestore(TopicPartition partition, int of, PartitionCo
 
     /// <summary>Its state as it was when it was given away; used if nothing has happened since.</summary>
     public PartitionCore? Warm { get; } = warm;
+
+    /// <summary>Its state topic as far as it was followed.</summary>
+    public StandbyState? Standby { get; } = standby;
 
     public PartitionCore? Core { get; private set; }
 
@@ -124,7 +127,7 @@ internal sealed partial class KafkaRestorer : IDisposable
                 return;
             var elapsed = Stopwatch.GetElapsedTime(started);
             _factory.RecordRestore(elapsed);
-            Log.Restored(_logger, _settings.Name, partition.ToString(), core.Streams, core.Position, elapsed.TotalMilliseconds, ReferenceEquals(core, restore.Warm) ? "kept warm" : "from the state topic");
+            Log.Restored(_logger, _settings.Name, partition.ToString(), core.Streams, core.Position, elapsed.TotalMilliseconds, ReferenceEquals(core, restore.Warm) ? "kept warm" : restore.Standby is null ? "from the state topic" : "from standby");
             restore.Succeed(core);
         }
         catch (CorruptLogException e)
@@ -138,12 +141,14 @@ internal sealed partial class KafkaRestorer : IDisposable
     {
         var partition = restore.Partition;
         var state = new TopicPartition(_settings.StateTopicOf(partition.Topic), partition.Partition);
-        var read = new PartitionRestore();
-        var next = 0L;
+        var (read, next) = restore.Standby is { } followed ? (followed.Read, followed.Next) : (new PartitionRestore(), 0L);
         while (true)
         {
             if (!Retry(restore, () => Committed(partition), out var committed) || !Retry(restore, () => Ends(state), out var ends))
                 return null;
+            // The topic was made anew.
+            if (next > ends.High.Value)
+                (read, next) = (new PartitionRestore(), 0L);
             if (!ReadTo(restore, state, ref next, ends, read))
                 return null;
             if (read.Position == committed)

@@ -24,6 +24,9 @@ internal sealed partial class KafkaWorker : IPartitionHost
     private const int MostAttempts = 6;
     private const long MostBytes = 32 << 20;
 
+    /// <summary>Once is not enough: what resumes a partition may still be on its way when the first question is asked.</summary>
+    private const int Wakes = 2;
+
     private static readonly TimeSpan PollWait = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan Request = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan TickEvery = TimeSpan.FromMilliseconds(100);
@@ -31,14 +34,20 @@ internal sealed partial class KafkaWorker : IPartitionHost
     /// <summary>After an outage records may wait that a tick must not overtake.</summary>
     private static readonly TimeSpan TickGrace = TimeSpan.FromSeconds(10);
 
+    /// <summary>The end of a partition, as a time.</summary>
+    private static readonly Timestamp s_newest = new(-1, TimestampType.CreateTime);
+
     private static readonly PartitionStatistics Nothing = new(0, 0, 0, new Dictionary<string, int>(), []);
 
     private readonly KafkaPartitionSettings _settings;
     private readonly KafkaPartitionConfig _config;
+    private readonly string _instance;
+    private readonly int _index;
     private readonly string _id;
     private readonly IPayloadDecoder _decoder;
     private readonly PartitionFactory _factory;
     private readonly KafkaModels _models;
+    private readonly KafkaStandby _standby;
     private readonly IReadOnlyDictionary<string, int> _partitionsOf;
     private readonly Func<IReadOnlyList<OutputRecord>, ValueTask> _view;
     private readonly TimeProvider _clock;
@@ -57,6 +66,7 @@ internal sealed partial class KafkaWorker : IPartitionHost
     private long _gatheringSince;
     private long _gatheredBytes;
     private int _gathered;
+    private int _wakes;
     private long _newestStamp;
     private long _lastTick;
     private long _notReadyUntil;
@@ -70,13 +80,15 @@ internal sealed partial class KafkaWorker : IPartitionHost
         IPayloadDecoder decoder,
         PartitionFactory factory,
         KafkaModels models,
+        KafkaStandby standby,
         IReadOnlyDictionary<string, int> partitionsOf,
         Func<IReadOnlyList<OutputRecord>, ValueTask> view,
         TimeProvider clock,
         ILogger logger)
     {
-        (_settings, _config, _decoder, _factory, _models, _partitionsOf, _view, _clock, _logger) = (settings, config, decoder, factory, models, partitionsOf, view, clock, logger);
+        (_settings, _config, _decoder, _factory, _models, _standby, _partitionsOf, _view, _clock, _logger) = (settings, config, decoder, factory, models, standby, partitionsOf, view, clock, logger);
         _elected = new TopicPartition(settings.Topics[0], 0);
+        (_instance, _index) = (instance, index);
         _id = string.Create(CultureInfo.InvariantCulture, $"{instance}-{index}");
         Connection = new KafkaConnection(settings, logger);
     }
@@ -95,7 +107,7 @@ internal sealed partial class KafkaWorker : IPartitionHost
     {
         _stopping = stopping;
         _producer = BuildProducer();
-        _consumer = new ConsumerBuilder<byte[], byte[]>(_config.Consumer(_id))
+        _consumer = new ConsumerBuilder<byte[], byte[]>(_config.Consumer(_instance, _index, _decoder.UsesHeaders))
             .SetErrorHandler((_, error) => Connection.OnError(error))
             .SetLogHandler((_, message) => Connection.OnLog(message))
             .SetStatisticsHandler((_, json) => Connection.OnConsumerStatistics(json))
@@ -282,6 +294,7 @@ internal sealed partial class KafkaWorker : IPartitionHost
                 owned.Restore = null;
                 owned.NeedsPause = false;
                 _consumer.Resume([partition]);
+                _wakes = Wakes;
             }
 
             if (owned.Restore is not { } pending)
@@ -292,6 +305,12 @@ internal sealed partial class KafkaWorker : IPartitionHost
                 Log.Refused(_logger, _settings.Name, pending.Refused);
             owned.RefusalLogged = pending.Refused is not null;
             refused ??= pending.Refused;
+        }
+
+        if (_wakes > 0)
+        {
+            _wakes--;
+            WakeFetchers();
         }
 
         while (_questions.TryDequeue(out var question))
@@ -404,6 +423,26 @@ internal sealed partial class KafkaWorker : IPartitionHost
         }
     }
 
+    /// <summary>
+    /// Where partitions are resumed, by us or by librdkafka after any rebalance, it tells the thread that fetches them nothing: if it has nothing
+    /// else to do, it finds out up to a second later. A question to the same brokers wakes it.
+    /// </summary>
+    private void WakeFetchers()
+    {
+        var running = _owned.Where(o => o.Value.Core is not null).Select(o => new TopicPartitionTimestamp(o.Key, s_newest)).ToList();
+        if (running.Count == 0)
+            return;
+        try
+        {
+            _consumer.OffsetsForTimes(running, Request);
+        }
+        catch (KafkaException e) when (!e.Error.IsFatal)
+        {
+            // Then they wake by themselves.
+            Log.Retrying(_logger, _settings.Name, _id, e.Error.Reason);
+        }
+    }
+
     private void OnAssigned(List<TopicPartition> partitions)
     {
         Connection.Up();
@@ -412,8 +451,11 @@ internal sealed partial class KafkaWorker : IPartitionHost
         {
             var warm = _warm.Remove(partition, out var kept) ? kept.Core : null;
             _owned[partition] = new Owned { NeedsPause = true };
-            Restore(partition, warm);
+            Restore(partition, warm, _standby.Take(partition));
         }
+
+        _standby.Poke();
+        _wakes = Wakes;
     }
 
     private void OnRevoked(List<TopicPartition> partitions)
@@ -431,6 +473,8 @@ internal sealed partial class KafkaWorker : IPartitionHost
                 _warm[partition] = (core, Environment.TickCount64 + (long)_settings.KeepWarm.TotalMilliseconds);
         }
 
+        _standby.Release(partitions);
+        _wakes = Wakes;
         _gathered = _owned.Values.Sum(o => o.Core?.Pending ?? 0);
         Log.Revoked(_logger, _settings.Name, _id, partitions.Count, string.Join(", ", partitions));
     }
@@ -441,11 +485,11 @@ internal sealed partial class KafkaWorker : IPartitionHost
         OnRevoked(partitions);
     }
 
-    private void Restore(TopicPartition partition, PartitionCore? warm)
+    private void Restore(TopicPartition partition, PartitionCore? warm = null, StandbyState? standby = null)
     {
         var owned = _owned[partition];
         owned.Core = null;
-        owned.Restore = new KafkaRestore(partition, _partitionsOf.GetValueOrDefault(partition.Topic, 1), warm);
+        owned.Restore = new KafkaRestore(partition, _partitionsOf.GetValueOrDefault(partition.Topic, 1), warm, standby);
         _restorer.Enqueue(owned.Restore);
     }
 
@@ -617,7 +661,7 @@ internal sealed partial class KafkaWorker : IPartitionHost
                 continue;
             owned.AtEnd = false;
             owned.NeedsPause = true;
-            Restore(partition, warm: null);
+            Restore(partition);
         }
     }
 
