@@ -24,18 +24,58 @@ internal static class KafkaBenchmark
     private const int Partitions = 12;
     private const int ReadingsPerMessage = 16;
 
-    public static async Task<KafkaReport> RunAsync(string servers, int streams, int rounds)
+    /// <param name="part">throughput, processes, latency, hand-over or all.</param>
+    /// <param name="load">Samples per second of the latency part; 0 = half of the best throughput measured before.</param>
+    public static async Task<KafkaReport> RunAsync(string servers, int streams, int rounds, string part, int threads, double load)
     {
+        bool Wants(string name) => part == "all" || part == name;
         var rows = new List<KafkaThroughput>();
         var run = Guid.NewGuid().ToString("N")[..8];
-        var input = await FillAsync(servers, $"b{run}.in", streams, rounds);
-        var (read, written) = Plain(servers, input, $"b{run}.plain");
-        foreach (var threads in new[] { 1, 2, 3 })
-            rows.Add(await ThroughputAsync(servers, input, $"b{run}.t{threads}", threads, streams, rounds));
-        var best = rows.MaxBy(r => r.SamplesPerS)!;
-        var latency = await LatencyAsync(servers, $"b{run}.latency", best.Threads, best.SamplesPerS / 2);
-        var handOver = await HandOverAsync(servers, $"b{run}.hand", 10_000);
-        return new KafkaReport(servers, streams, read, written, rows, latency, handOver);
+        var (read, written) = (0.0, 0.0);
+        if (Wants("throughput") || Wants("processes"))
+        {
+            var input = await FillAsync(servers, $"b{run}.in", streams, rounds);
+            (read, written) = Plain(servers, input, $"b{run}.plain");
+            if (Wants("throughput"))
+            {
+                foreach (var n in new[] { 1, 2, 3 })
+                    rows.Add(await ThroughputAsync(servers, input, $"b{run}.t{n}", n, streams, rounds));
+            }
+
+            if (Wants("processes"))
+            {
+                foreach (var n in new[] { 1, 2, 3 })
+                    rows.Add(await ProcessesAsync(servers, input, $"b{run}.p{n}", n, (long)streams * rounds * ReadingsPerMessage));
+            }
+        }
+
+        var best = rows.Where(r => r.Processes == 1).MaxBy(r => r.SamplesPerS);
+        KafkaLatency? latency = null;
+        if (Wants("latency"))
+            latency = await LatencyAsync(servers, $"b{run}.latency", threads > 0 ? threads : best?.Threads ?? 2, load > 0 ? load : (best?.SamplesPerS ?? 600_000) / 2);
+        var handOvers = new List<KafkaHandOver>();
+        if (Wants("hand-over"))
+        {
+            foreach (var standbys in new[] { 0, 1 })
+                handOvers.Add(await HandOverAsync(servers, $"b{run}.hand{standbys}", part == "all" ? 10_000 : streams, standbys));
+        }
+
+        return new KafkaReport(servers, streams, read, written, rows, latency, handOvers);
+    }
+
+    /// <summary>A worker process: reads until its input ends, telling how many samples it has taken, one line per change.</summary>
+    public static async Task RunWorkerAsync(string servers, string topic, string group)
+    {
+        await using var worker = await Worker.StartAsync(Settings(servers, topic, group, 1));
+        var told = -1L;
+        // Whoever started it ends it by closing its input.
+        var end = Task.Run(Console.In.ReadLine);
+        while (!end.IsCompleted)
+        {
+            if (worker.Samples != told)
+                Console.WriteLine(told = worker.Samples);
+            await Task.Delay(10);
+        }
     }
 
     private static KafkaPartitionSettings Settings(string servers, string topic, string group, int threads) => new()
@@ -166,6 +206,66 @@ internal static class KafkaBenchmark
         return new KafkaThroughput(threads, perS, used / elapsed, perS / (used / elapsed));
     }
 
+    /// <summary>From when each process has its share until nearly all is read: the ends of their shares don't coincide.</summary>
+    private static async Task<KafkaThroughput> ProcessesAsync(string servers, string topic, string group, int processes, long total)
+    {
+        using (var topology = new KafkaTopology(Settings(servers, topic, group, 1)))
+            await topology.InitialiseAsync(Partitions, -1);
+        var samples = new long[processes];
+        var workers = new List<Process>();
+        for (var i = 0; i < processes; i++)
+        {
+            var start = new ProcessStartInfo(Environment.ProcessPath!) { RedirectStandardInput = true, RedirectStandardOutput = true };
+            foreach (var argument in (string[])[.. Environment.GetCommandLineArgs().Take(1).Where(a => Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet"), "kafka-worker", "--servers", servers, "--topic", topic, "--group", group])
+                start.ArgumentList.Add(argument);
+            var worker = Process.Start(start)!;
+            var index = i;
+            worker.OutputDataReceived += (_, line) =>
+            {
+                if (long.TryParse(line.Data, CultureInfo.InvariantCulture, out var n))
+                    Volatile.Write(ref samples[index], n);
+            };
+            worker.BeginOutputReadLine();
+            workers.Add(worker);
+        }
+
+        try
+        {
+            while (samples.Any(n => Volatile.Read(ref n) == 0))
+                await Task.Delay(2);
+            double Cpu() => workers.Sum(w =>
+            {
+                w.Refresh();
+                return w.TotalProcessorTime.TotalSeconds;
+            });
+            var (from, started, cpu) = (samples.Sum(), Stopwatch.GetTimestamp(), Cpu());
+            while (samples.Sum() < total * 0.95)
+            {
+                if (workers.Exists(w => w.HasExited))
+                    throw new InvalidOperationException("A worker process has ended.");
+                await Task.Delay(2);
+            }
+
+            var elapsed = Stopwatch.GetElapsedTime(started).TotalSeconds;
+            var (perS, cores) = ((samples.Sum() - from) / elapsed, (Cpu() - cpu) / elapsed);
+            return new KafkaThroughput(1, perS, cores, perS / cores, processes);
+        }
+        finally
+        {
+            foreach (var worker in workers)
+            {
+                if (!worker.HasExited)
+                    worker.StandardInput.Close();
+            }
+
+            foreach (var worker in workers)
+            {
+                await worker.WaitForExitAsync();
+                worker.Dispose();
+            }
+        }
+    }
+
     /// <summary>From the record's time stamp to a consumer that reads committed.</summary>
     private static async Task<KafkaLatency> LatencyAsync(string servers, string name, int threads, double samplesPerS)
     {
@@ -218,10 +318,11 @@ internal static class KafkaBenchmark
     }
 
     /// <summary>Two partitions with some streams each and one worker; another joins and takes one of them; then leaves again.</summary>
-    private static async Task<KafkaHandOver> HandOverAsync(string servers, string name, int streamsPerPartition)
+    private static async Task<KafkaHandOver> HandOverAsync(string servers, string name, int streamsPerPartition, int standbys)
     {
         var topic = name + ".in";
-        var settings = Settings(servers, topic, name, 1);
+        var settings = Settings(servers, topic, name, 1) with { KeepWarm = TimeSpan.Zero, Standbys = standbys };
+        Worker.Restores.Clear();
         using (var topology = new KafkaTopology(settings))
             await topology.InitialiseAsync(2, -1);
         using var producer = Producer(servers);
@@ -234,7 +335,7 @@ internal static class KafkaBenchmark
         }
 
         producer.Flush(TimeSpan.FromSeconds(120));
-        await using var first = await Worker.StartAsync(settings with { KeepWarm = TimeSpan.Zero });
+        await using var first = await Worker.StartAsync(settings);
         await first.UntilAsync((long)before * 2 * streamsPerPartition * ReadingsPerMessage);
         using var stop = new CancellationTokenSource();
         var seen = new ConcurrentQueue<(int Partition, long At)>();
@@ -252,10 +353,11 @@ internal static class KafkaBenchmark
         await Task.Delay(2000);
         var joined = Stopwatch.GetTimestamp();
         long left;
-        await using (var second = await Worker.StartAsync(settings with { KeepWarm = TimeSpan.Zero }))
+        await using (var second = await Worker.StartAsync(settings))
         {
             await second.UntilAsync(1);
-            await Task.Delay(2000);
+            // Standbys are followed when the group has calmed down.
+            await Task.Delay(standbys > 0 ? 8000 : 2000);
             left = Stopwatch.GetTimestamp();
         }
 
@@ -263,7 +365,7 @@ internal static class KafkaBenchmark
         await stop.CancelAsync();
         await Task.WhenAll(reading, feeding);
         double Gap(Func<long, bool> when) => seen.GroupBy(s => s.Partition).Max(p => p.Zip(p.Skip(1)).Where(x => when(x.First.At)).Select(x => Stopwatch.GetElapsedTime(x.First.At, x.Second.At).TotalMilliseconds).DefaultIfEmpty(0).Max());
-        return new KafkaHandOver(streamsPerPartition, Gap(at => at > joined - Stopwatch.Frequency && at < left - Stopwatch.Frequency), Gap(at => at >= left - Stopwatch.Frequency), [.. Worker.Restores.Order()]);
+        return new KafkaHandOver(streamsPerPartition, standbys, Gap(at => at > joined - Stopwatch.Frequency && at < left - Stopwatch.Frequency), Gap(at => at >= left - Stopwatch.Frequency), [.. Worker.Restores.OrderBy(r => r.Ms)]);
     }
 
     private static void Witness(string servers, string topic, CancellationToken stop, Action<int, byte[]> take)
@@ -297,7 +399,7 @@ internal static class KafkaBenchmark
             Settings = settings;
         }
 
-        public static ConcurrentBag<double> Restores { get; } = [];
+        public static ConcurrentBag<KafkaRestoreTime> Restores { get; } = [];
 
         public KafkaPartitionSettings Settings { get; }
 
@@ -358,7 +460,7 @@ internal static class KafkaBenchmark
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
             if (eventId.Id == 450 && state is IReadOnlyList<KeyValuePair<string, object?>> values && values.First(v => v.Key == "Streams").Value is > 0)
-                Worker.Restores.Add((double)values.First(v => v.Key == "Milliseconds").Value!);
+                Worker.Restores.Add(new KafkaRestoreTime((double)values.First(v => v.Key == "Milliseconds").Value!, (string)values.First(v => v.Key == "How").Value!));
             if (logLevel >= LogLevel.Warning)
                 Console.Error.WriteLine(formatter(state, exception));
         }
@@ -379,16 +481,19 @@ internal static class KafkaBenchmark
     }
 }
 
-/// <param name="CoresUsed">By this process, without the cluster.</param>
-internal sealed record KafkaThroughput(int Threads, double SamplesPerS, double CoresUsed, double SamplesPerSAndCore);
+/// <param name="CoresUsed">By the workers' processes, without the cluster.</param>
+internal sealed record KafkaThroughput(int Threads, double SamplesPerS, double CoresUsed, double SamplesPerSAndCore, int Processes = 1);
 
 internal sealed record KafkaLatency(int Threads, double SamplesPerS, int Results, double P50Ms, double P99Ms, double MaxMs);
 
+internal sealed record KafkaRestoreTime(double Ms, string How);
+
+/// <param name="Standbys">Setting of both workers.</param>
 /// <param name="JoinGapMs">Longest time without a committed result of a results partition when a second worker takes it over.</param>
 /// <param name="LeaveGapMs">The same when that worker leaves.</param>
-/// <param name="RestoresMs">Each restore of a partition with streams.</param>
-internal sealed record KafkaHandOver(int Streams, double JoinGapMs, double LeaveGapMs, IReadOnlyList<double> RestoresMs);
+/// <param name="Restores">Each restore of a partition with streams.</param>
+internal sealed record KafkaHandOver(int Streams, int Standbys, double JoinGapMs, double LeaveGapMs, IReadOnlyList<KafkaRestoreTime> Restores);
 
 /// <param name="ReadSamplesPerS">The cluster alone, reading the same records.</param>
 /// <param name="WriteSamplesPerS">The cluster alone, writing records of a result's and a state entry's size.</param>
-internal sealed record KafkaReport(string Servers, int Streams, double ReadSamplesPerS, double WriteSamplesPerS, IReadOnlyList<KafkaThroughput> Throughput, KafkaLatency Latency, KafkaHandOver HandOver);
+internal sealed record KafkaReport(string Servers, int Streams, double ReadSamplesPerS, double WriteSamplesPerS, IReadOnlyList<KafkaThroughput> Throughput, KafkaLatency? Latency, IReadOnlyList<KafkaHandOver> HandOvers);

@@ -96,15 +96,25 @@ switch (args.FirstOrDefault())
             var report = await KafkaBenchmark.RunAsync(
                 options.GetValueOrDefault("--servers", "127.0.0.1:9092"),
                 int.Parse(options.GetValueOrDefault("--streams", "10000"), CultureInfo.InvariantCulture),
-                int.Parse(options.GetValueOrDefault("--rounds", "20"), CultureInfo.InvariantCulture));
+                int.Parse(options.GetValueOrDefault("--rounds", "20"), CultureInfo.InvariantCulture),
+                options.GetValueOrDefault("--part", "all"),
+                int.Parse(options.GetValueOrDefault("--threads", "0"), CultureInfo.InvariantCulture),
+                double.Parse(options.GetValueOrDefault("--load", "0"), CultureInfo.InvariantCulture));
             Write(report);
-            Console.WriteLine(FormattableString.Invariant($"cluster alone: reads {report.ReadSamplesPerS:F0}, writes {report.WriteSamplesPerS:F0} samples/s"));
+            if (report.ReadSamplesPerS > 0)
+                Console.WriteLine(FormattableString.Invariant($"cluster alone: reads {report.ReadSamplesPerS:F0}, writes {report.WriteSamplesPerS:F0} samples/s"));
             foreach (var row in report.Throughput)
-                Console.WriteLine(FormattableString.Invariant($"{row.Threads} threads: {row.SamplesPerS:F0} samples/s with {row.CoresUsed:F2} cores, {row.SamplesPerSAndCore:F0} per core"));
-            Console.WriteLine(FormattableString.Invariant($"latency at {report.Latency.SamplesPerS:F0} samples/s: p50 {report.Latency.P50Ms:F0}, p99 {report.Latency.P99Ms:F0}, max {report.Latency.MaxMs:F0} ms over {report.Latency.Results} results"));
-            Console.WriteLine(FormattableString.Invariant($"hand-over of a partition with {report.HandOver.Streams} streams: {report.HandOver.JoinGapMs:F0} ms without a result at joining, {report.HandOver.LeaveGapMs:F0} ms at leaving; restores {string.Join(", ", report.HandOver.RestoresMs.Select(r => r.ToString("F0", CultureInfo.InvariantCulture)))} ms"));
+                Console.WriteLine(FormattableString.Invariant($"{row.Processes} processes of {row.Threads} threads: {row.SamplesPerS:F0} samples/s with {row.CoresUsed:F2} cores, {row.SamplesPerSAndCore:F0} per core"));
+            if (report.Latency is { } latency)
+                Console.WriteLine(FormattableString.Invariant($"latency with {latency.Threads} threads at {latency.SamplesPerS:F0} samples/s: p50 {latency.P50Ms:F0}, p99 {latency.P99Ms:F0}, max {latency.MaxMs:F0} ms over {latency.Results} results"));
+            foreach (var h in report.HandOvers)
+                Console.WriteLine(FormattableString.Invariant($"hand-over of a partition with {h.Streams} streams, {h.Standbys} standbys: {h.JoinGapMs:F0} ms without a result at joining, {h.LeaveGapMs:F0} ms at leaving; restores {string.Join(", ", h.Restores.Select(r => FormattableString.Invariant($"{r.Ms:F0} ms {r.How}")))}"));
             return 0;
         }
+
+    case "kafka-worker":
+        await KafkaBenchmark.RunWorkerAsync(options["--servers"], options["--topic"], options["--group"]);
+        return 0;
 
     case "signals":
         {
@@ -124,7 +134,7 @@ switch (args.FirstOrDefault())
         }
 
     default:
-        Console.Error.WriteLine("usage: decode [--json OUT] [--filter TEXT] [--seconds N] | kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT] | forecast [--json OUT] [--seconds N] | scoring [--json OUT] [--seconds N] | kafka [--servers HOST:PORT] [--streams N] [--rounds N] [--json OUT] | signals [--json OUT] [--streams N] [--seconds N] | durability [--part NAME] [--folder DIR] [--json OUT]");
+        Console.Error.WriteLine("usage: decode [--json OUT] [--filter TEXT] [--seconds N] | kernels [--json OUT] [--filter TEXT] [--seconds N] | pipeline [--json OUT] | forecast [--json OUT] [--seconds N] | scoring [--json OUT] [--seconds N] | kafka [--servers HOST:PORT] [--part throughput|processes|latency|hand-over] [--streams N] [--rounds N] [--threads N] [--load SAMPLES/S] [--json OUT] | signals [--json OUT] [--streams N] [--seconds N] | durability [--part NAME] [--folder DIR] [--json OUT]");
         return 2;
 }
 
