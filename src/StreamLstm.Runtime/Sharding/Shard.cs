@@ -1125,19 +1125,22 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         return score > 1 ? (score, scores[worst].Kind, scores[worst].Direction) : (score, AnomalyKind.None, 0);
     }
 
+    /// <summary>
+    /// The snapshots that hold the log's oldest segment back are written anew, a few with every batch: most streams write theirs in time by
+    /// themselves, and a large fleet's snapshots fill several segments at any time. As many as would fit would write them over and over; one for every
+    /// so many frames adds less to a commit than its frames do, and still empties a segment while a stream has a dozen frames.
+    /// </summary>
     private void TouchOldSnapshots(long before)
     {
-        const int most = 256;
-        for (var i = 0; i < most && _bySnapshot.TryPeek(out var oldest); i++)
+        const int framesPerSnapshot = 16;
+        for (var most = Math.Max(1, _frames.Count / framesPerSnapshot); most > 0 && _bySnapshot.TryPeek(out var oldest) && oldest.Commit < before;)
         {
-            var (session, commit) = oldest;
-            if (commit >= before)
-                return;
             _bySnapshot.Dequeue();
-            if (session.SnapshotCommit != commit)
+            if (oldest.Session.SnapshotCommit != oldest.Commit)
                 continue;
-            session.FramesSinceSnapshot = session.Profile.SnapshotEvery;
-            Touch(session);
+            oldest.Session.FramesSinceSnapshot = oldest.Session.Profile.SnapshotEvery;
+            Touch(oldest.Session);
+            most--;
         }
     }
 
