@@ -38,6 +38,9 @@ public sealed partial class Engine : IAsyncDisposable
 {
     private const int ManyStreams = 10_000;
 
+    /// <summary>So many new streams leave hundreds of megabytes of empty heap behind; giving them back stops everything for a part of a second.</summary>
+    private const int ManyBirths = 200_000;
+
     /// <summary>State that a commit is meant to hold at most, so that a fleet's beginning doesn't take more memory than its life.</summary>
     private const long MostStateBytes = 16 << 20;
     private static readonly TimeSpan TickEvery = TimeSpan.FromMilliseconds(100);
@@ -80,6 +83,7 @@ public sealed partial class Engine : IAsyncDisposable
     private long _newestEvent = long.MinValue;
     private long _lastTurn;
     private EngineStatistics _statistics = EngineStatistics.None;
+    private int _streamsGivenBack;
     private ImmutableArray<PartitionFactory> _partitions = [];
 
     public Engine(EngineSettings settings, IReadOnlyList<IResultSink> sinks, TimeProvider clock, ILoggerFactory loggers, IMeterFactory meters)
@@ -516,9 +520,10 @@ public sealed partial class Engine : IAsyncDisposable
             return shard.EndRestore();
         });
         // What was read has become garbage, as much again as the streams take: given back before it is missed elsewhere.
-        if (known.Sum() >= ManyStreams)
+        _streamsGivenBack = known.Sum();
+        if (_streamsGivenBack >= ManyStreams)
             GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
-        return (newest, known.Sum());
+        return (newest, _streamsGivenBack);
     }
 
     /// <summary>Has every shard look at every commit of the state log, while the next one is read.</summary>
@@ -629,9 +634,21 @@ public sealed partial class Engine : IAsyncDisposable
             if (Environment.TickCount64 - lastStatistics > 500)
             {
                 lastStatistics = Environment.TickCount64;
+                var streams = _statistics.Streams;
                 await RefreshStatisticsAsync();
+                if (_statistics.Streams == streams)
+                    GiveBack(streams);
             }
         }
+    }
+
+    /// <summary>After a fleet was born, and no stream is any more, memory is what the streams take.</summary>
+    private void GiveBack(int streams)
+    {
+        if (streams - _streamsGivenBack < Math.Max(ManyBirths, streams / 5))
+            return;
+        _streamsGivenBack = streams;
+        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
     }
 
     private CommitWork RentWork()
