@@ -142,10 +142,13 @@ internal sealed partial class KafkaStandby : IDisposable
             return;
         var wanted = StandbyPlan.AtRest(_worker, members, _settings.Standbys);
         _atRest = Stopwatch.GetElapsedTime(_lastPoke) > Calm;
-        if (!_atRest)
+        lock (_gate)
         {
-            lock (_gate)
-                wanted.IntersectWith(_byState.Values.Select(s => s.Partition));
+            var followed = _byState.Values.Select(s => s.Partition).ToHashSet();
+            if (!_atRest)
+                wanted.IntersectWith(followed);
+            // The group may have given them to this worker, whose thread will hear of it a moment later and take them.
+            wanted.UnionWith(followed.Intersect(members.Where(m => m.Worker == _worker).SelectMany(m => m.Partitions)));
         }
 
         Keep(wanted);
