@@ -19,8 +19,8 @@ internal sealed class ByteWriter : IBufferWriter<byte>
 
     public void Clear()
     {
-        // Room for a peak, such as ten thousand streams born in one commit, isn't kept for what comes every day.
-        if (_buffer.Length >= SmallestTrimmed && Length < _buffer.Length / 4)
+        // Room for a peak, such as ten thousand streams born in one commit, isn't kept for what comes every day. Cleared twice says nothing.
+        if (_buffer.Length >= SmallestTrimmed && Length > 0 && Length < _buffer.Length / 4)
             _buffer = new byte[_buffer.Length / 4];
         Length = 0;
     }
