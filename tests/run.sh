@@ -195,7 +195,7 @@ run_tests() { # name, label, then variables for env and, after --, options for x
     if [ $# -gt 0 ]; then shift; fi
     step "$label"
     log=$(mktemp)
-    env "${environment[@]}" timeout --kill-after=20 600 dotnet "tests/$name/bin/Release/net10.0/$name.dll" -noLogo -noColor "$@" </dev/null 2>&1 | tee "$log"
+    env "${environment[@]}" timeout --kill-after=20 840 dotnet "tests/$name/bin/Release/net10.0/$name.dll" -noLogo -noColor "$@" </dev/null 2>&1 | tee "$log"
     status=${PIPESTATUS[0]}
     line=$(grep -E "^ *$name +Total: " "$log" | tail -n 1)
     rm -f "$log"
