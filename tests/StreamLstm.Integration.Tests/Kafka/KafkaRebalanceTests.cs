@@ -52,7 +52,7 @@ public sealed class KafkaRebalanceTests
         await feed;
         await rig.UntilReadAsync("a", TimeSpan.FromSeconds(90));
         foreach (var worker in new[] { fleet[1], fleet[2], late })
-            Assert.Equal(0, await worker.TerminateAsync(TimeSpan.FromSeconds(20)));
+            Assert.True(await worker.TerminateAsync(TimeSpan.FromSeconds(20)) == 0, worker.Log);
         Assert.True(frozen > 0);
         Assert.True(rig.Workers.Count(w => w.Log.Contains("restored in", StringComparison.Ordinal) && (w.Log.Contains("from the state topic", StringComparison.Ordinal) || w.Log.Contains("from standby", StringComparison.Ordinal))) >= 5, rig.Logs);
 
