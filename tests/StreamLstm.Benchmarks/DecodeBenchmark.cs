@@ -53,7 +53,8 @@ internal static class DecodeBenchmark
                     Decode(feed.Decoder, topic, payload, batch);
                 }
 
-                samples += batch.Count;
+                // Not the batch's entries: a frame is one of them.
+                samples += 512L * feed.SamplesPerMessage;
                 if (batch.DeadLetters.Count > 0)
                     throw new InvalidOperationException($"{path}: {batch.DeadLetters[0].Detail}");
                 batch.Clear();
