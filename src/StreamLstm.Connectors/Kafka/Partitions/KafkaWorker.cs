@@ -67,6 +67,7 @@ internal sealed partial class KafkaWorker : IPartitionHost
     private long _gatheredBytes;
     private int _gathered;
     private int _wakes;
+    private bool _leaving;
     private long _newestStamp;
     private long _lastTick;
     private long _notReadyUntil;
@@ -181,6 +182,7 @@ internal sealed partial class KafkaWorker : IPartitionHost
 
     private void Close()
     {
+        _leaving = true;
         _factory.Remove(this);
         _restorer.Dispose();
         _trainer?.Dispose();
@@ -447,6 +449,9 @@ internal sealed partial class KafkaWorker : IPartitionHost
     {
         Connection.Up();
         Log.Assigned(_logger, _settings.Name, _id, partitions.Count, string.Join(", ", partitions));
+        // What a rebalance brings while this worker leaves goes back at once; its restorer is gone.
+        if (_leaving)
+            return;
         foreach (var partition in partitions)
         {
             var warm = _warm.Remove(partition, out var kept) ? kept.Core : null;
