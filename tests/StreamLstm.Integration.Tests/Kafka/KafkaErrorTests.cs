@@ -61,7 +61,7 @@ public sealed class KafkaErrorTests : IDisposable
         using (var worker = WorkerProcess.Start("run", "--config", path))
         {
             await producing;
-            await UntilAsync(() => Results(harness.Results).Count >= Records, () => $"{Results(harness.Results).Count} of {Records} results, dead letters {string.Join(' ', File.ReadLines(harness.Results).Where(l => l.Contains("\"reason\"", StringComparison.Ordinal)).Take(5))}.\n{worker.Log}");
+            await UntilAsync(() => Results(harness.Results).Count >= Records, () => $"{Results(harness.Results).Count} of {Records} results, dead letters {string.Join(' ', (File.Exists(harness.Results) ? File.ReadLines(harness.Results) : []).Where(l => l.Contains("\"reason\"", StringComparison.Ordinal)).Take(5))}.\n{worker.Log}");
             // In the middle of its errors it is killed, and goes on from its journal and the group's offsets.
             await worker.KillAsync();
         }

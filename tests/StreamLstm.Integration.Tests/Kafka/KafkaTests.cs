@@ -164,7 +164,8 @@ internal static class KafkaTests
         var started = TimeProvider.System.GetTimestamp();
         while (!condition())
         {
-            Assert.True(TimeProvider.System.GetElapsedTime(started) < Patience, $"Waited in vain. {what?.Invoke()}");
+            if (TimeProvider.System.GetElapsedTime(started) >= Patience)
+                Assert.Fail($"Waited in vain. {what?.Invoke()}");
             await Task.Delay(20, TestContext.Current.CancellationToken);
         }
     }
