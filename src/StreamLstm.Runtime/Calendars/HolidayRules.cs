@@ -3,10 +3,10 @@ using System.Globalization;
 namespace StreamLstm.Runtime.Calendars;
 
 /// <summary>
-/// Public holidays that can be computed. Rules of a region, separated by semicolons: <c>[years] day[!] name</c>.
+/// Public holidays that can be computed. Rules of a region, separated by semicolons: <c>[years] day[weekend] name</c>.
 /// Day = <c>MM-DD</c>, <c>easter±N</c>, <c>mon2-MM</c> (second Monday of a month), <c>monlast-MM</c>, <c>wed&lt;MM-DD</c> (last Wednesday before),
 /// <c>YYYY-MM-DD</c> for one that was only once, <c>-YYYY-MM-DD</c> for one that was not. Years = <c>2014..</c>, <c>..2013</c>, <c>2018..2020</c>.
-/// What becomes of one on a weekend: <c>+</c> the next working day is free as well, <c>&gt;</c> the Monday is free instead, <c>~</c> also the Friday before a
+/// Weekend, what becomes of one that falls on it: <c>+</c> the next working day is free as well, <c>&gt;</c> the Monday is free instead, <c>~</c> also the Friday before a
 /// Saturday or the Monday after a Sunday, <c>&lt;</c> of a Sunday the Saturday instead. <c>@X</c> = the rules of X too.
 /// What governments decide year by year isn't here; a file can add it.
 /// </summary>

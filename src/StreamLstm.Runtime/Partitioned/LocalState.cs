@@ -1,3 +1,4 @@
+using System.Text;
 using StreamLstm.Runtime.Models;
 using StreamLstm.Runtime.Profiles;
 using StreamLstm.Runtime.Sharding;
@@ -76,15 +77,13 @@ public sealed class LocalState : IDisposable
         var r = new ByteReader(states);
         for (var i = 0; i < count; i++)
         {
-            var kind = r.Byte();
-            var key = r.Block().ToArray();
-            var profile = r.String();
-            var body = r.Block().ToArray();
+            var state = StoredState.Read(ref r);
+            var key = state.Key.ToArray();
             // Entries without a snapshot are history: the snapshot comes later in the log.
-            if (kind == Shard.SnapshotRecord)
-                _streams[key] = new RestoredStream { Key = key, Profile = profile, Snapshot = body };
+            if (state.Kind == Shard.SnapshotRecord)
+                _streams[key] = new RestoredStream { Key = key, Profile = Encoding.UTF8.GetString(state.Profile), Snapshot = state.Body.ToArray() };
             else if (_streams.TryGetValue(key, out var stream))
-                stream.Entries.Add(body);
+                stream.Entries.Add(state.Body.ToArray());
         }
     }
 

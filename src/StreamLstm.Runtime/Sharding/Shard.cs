@@ -68,7 +68,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
     private readonly HashSet<StreamSession> _withoutWindow = [];
     private readonly Channel<Func<object?>> _work = Channel.CreateBounded<Func<object?>>(4);
     private readonly Channel<object?> _done = Channel.CreateBounded<object?>(4);
-    private readonly Task _thread;
+    private readonly Task _running;
     private readonly double[] _valueScratch = new double[255];
 
     // Context of the entry being aligned.
@@ -90,7 +90,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         (_index, _shards) = (index, shards);
         for (var p = index; p < VirtualPartition.Count; p += shards)
             _partitions[p] = new Partition(p, p, profiles);
-        _thread = Task.Factory.StartNew(RunAsync, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
+        _running = Task.Run(RunAsync);
     }
 
     private Shard(EngineSettings settings, ProfileRuntime[] profiles, ModelStore models, int shards, Partition?[] partitions, int chunkRecords = StateArena.DefaultChunkRecords, bool teaches = true)
@@ -103,7 +103,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         _partitions = partitions;
         _single = partitions.Length == 1;
         _teaches = teaches;
-        _thread = Task.CompletedTask;
+        _running = Task.CompletedTask;
     }
 
     /// <summary>One partition of a broker's log, whatever its keys hash to, on its callers' thread.</summary>
@@ -145,7 +145,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         await _work.Writer.WriteAsync(() => work(this));
         if (await _done.Reader.WaitToReadAsync() && _done.Reader.TryRead(out var result))
             return (T)result!;
-        await _thread;
+        await _running;
         throw new InvalidOperationException("The shard has stopped.");
     }
 
@@ -234,12 +234,9 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
             var r = new ByteReader(bytes.Span);
             for (var i = 0; i < count; i++)
             {
-                var kind = r.Byte();
-                var key = r.Block();
-                _ = r.Block();
-                _ = r.Block();
-                if (kind == SnapshotRecord && _partitions[IndexOf(key)] is not null)
-                    lookup[key] = commit.Header.Sequence;
+                var state = StoredState.Read(ref r);
+                if (state.Kind == SnapshotRecord && _partitions[IndexOf(state.Key)] is not null)
+                    lookup[state.Key] = commit.Header.Sequence;
             }
         }
     }
@@ -254,25 +251,23 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
             var r = new ByteReader(bytes.Span);
             for (var i = 0; i < count; i++)
             {
-                var kind = r.Byte();
-                var key = r.Block();
-                var profile = r.Block();
-                var body = new ByteReader(r.Block());
-                if (_partitions[IndexOf(key)] is not { } partition)
+                var state = StoredState.Read(ref r);
+                var body = new ByteReader(state.Body);
+                if (_partitions[IndexOf(state.Key)] is not { } partition)
                     continue;
-                if (kind == SnapshotRecord)
+                if (state.Kind == SnapshotRecord)
                 {
-                    if (lookup[key] == commit.Header.Sequence)
-                        RestoreSnapshot(partition, key, profile, commit.Header.Sequence, ref body);
+                    if (lookup[state.Key] == commit.Header.Sequence)
+                        RestoreSnapshot(partition, state.Key, state.Profile, commit.Header.Sequence, ref body);
                 }
-                else if (kind != EntriesRecord)
+                else if (state.Kind != EntriesRecord)
                 {
-                    throw new CorruptLogException($"Unknown kind {kind} of a stream's state in commit {commit.Header.Sequence}.");
+                    throw new CorruptLogException($"Unknown kind {state.Kind} of a stream's state in commit {commit.Header.Sequence}.");
                 }
-                else if (!RestoreEntries(partition, key, ref body) && !lookup.ContainsKey(key))
+                else if (!RestoreEntries(partition, state.Key, ref body) && !lookup.ContainsKey(state.Key))
                 {
                     // What comes before a stream's latest snapshot is history; after a compaction the log may begin with such entries.
-                    throw new CorruptLogException($"State entries of {Encoding.UTF8.GetString(key)} in commit {commit.Header.Sequence} have no snapshot.");
+                    throw new CorruptLogException($"State entries of {Encoding.UTF8.GetString(state.Key)} in commit {commit.Header.Sequence} have no snapshot.");
                 }
             }
         }
@@ -523,7 +518,7 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
         _work.Writer.TryComplete();
         try
         {
-            await _thread;
+            await _running;
         }
         finally
         {
@@ -535,7 +530,6 @@ internal sealed partial class Shard : IFrameReceiver, ISignalHost, IAsyncDisposa
     {
         try
         {
-            // Blocking waits keep the shard on its own thread: its scratch buffers and caches stay with it.
             while (await _work.Reader.WaitToReadAsync())
             {
                 while (_work.Reader.TryRead(out var work))

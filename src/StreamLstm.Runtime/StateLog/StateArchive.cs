@@ -180,12 +180,7 @@ public static class StateArchive
         var states = r.Bytes(r.Left);
         var s = new ByteReader(states);
         for (var i = 0; i < count; i++)
-        {
-            _ = s.Byte();
-            keys.Add(s.Block().ToArray());
-            _ = s.Block();
-            _ = s.Block();
-        }
+            keys.Add(StoredState.Read(ref s).Key.ToArray());
 
         Commit(log, head, states, count);
     }
@@ -225,12 +220,9 @@ public static class StateArchive
         var r = new ByteReader(states);
         for (var i = 0; i < count; i++)
         {
-            var kind = r.Byte();
-            var key = r.Block();
-            _ = r.Block();
-            _ = r.Block();
-            if (kind == Shard.SnapshotRecord)
-                lookup[key] = commit;
+            var state = StoredState.Read(ref r);
+            if (state.Kind == Shard.SnapshotRecord)
+                lookup[state.Key] = commit;
         }
     }
 
@@ -243,11 +235,8 @@ public static class StateArchive
         for (var i = 0; i < count; i++)
         {
             var from = r.Position;
-            var kind = r.Byte();
-            var key = r.Block();
-            _ = r.Block();
-            _ = r.Block();
-            if (!lookup.TryGetValue(key, out var snapshot) || commit < snapshot || (commit == snapshot && kind != Shard.SnapshotRecord))
+            var state = StoredState.Read(ref r);
+            if (!lookup.TryGetValue(state.Key, out var snapshot) || commit < snapshot || (commit == snapshot && state.Kind != Shard.SnapshotRecord))
                 continue;
             w.Bytes(states[from..r.Position]);
             kept++;
@@ -287,7 +276,7 @@ public static class StateArchive
             writer.Record(Training, buffer.AsSpan(0, length));
     }
 
-    private static uint Crc(ReadOnlySpan<byte> frame, ReadOnlySpan<byte> payload) => RecordLog.Crc(payload) ^ RecordLog.Crc(frame);
+    private static uint Crc(ReadOnlySpan<byte> frame, ReadOnlySpan<byte> payload) => RecordLog.Crc(payload, RecordLog.Crc(frame));
 
     private sealed class Writer
     {

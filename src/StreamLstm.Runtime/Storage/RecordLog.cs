@@ -278,9 +278,10 @@ internal sealed class RecordLog : IDisposable
     }
 
     /// <summary>CRC-32C (Castagnoli), the polynomial that CPUs have an instruction for.</summary>
-    internal static uint Crc(ReadOnlySpan<byte> data)
+    /// <param name="before">The checksum of what comes before the data.</param>
+    internal static uint Crc(ReadOnlySpan<byte> data, uint before = 0)
     {
-        var crc = uint.MaxValue;
+        var crc = ~before;
         foreach (var word in MemoryMarshal.Cast<byte, ulong>(data[..(data.Length & ~7)]))
             crc = BitOperations.Crc32C(crc, word);
         foreach (var b in data[(data.Length & ~7)..])
